@@ -1,0 +1,1 @@
+"""Pure values that every room speaks: amounts, identifiers, times, pages, problems."""

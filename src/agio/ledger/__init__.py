@@ -1,0 +1,1 @@
+"""Accounts, journals, holds, balances and the hash chain. Knows no business words."""

@@ -1,0 +1,89 @@
+"""Settings of a process, read once from `AGIO_*` environment variables."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+
+class InvalidSetting(Exception):
+    """An environment variable holds something unusable; the message names it and says what fits."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a process must be told; each field is the variable `AGIO_<NAME>`."""
+
+    data_dir: Path
+    database_url: str = ""
+    """PostgreSQL as the role `agio_app`: row-level security applies."""
+    engine_database_url: str = ""
+    """PostgreSQL as the role `agio_engine`."""
+    owner_database_url: str = ""
+    """PostgreSQL as the owner of the schemas; only migrations and the local operator use it."""
+    nats_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8443
+    market: str = "sim"
+    """`sim`, `replay:PATH` or `none`."""
+    speed: float = 1.0
+    """Replay speed as a multiple of real time; 0 is as fast as possible."""
+    seed: int = 1
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    ca_file: Path | None = None
+    allowed_origins: tuple[str, ...] = ()
+    """Further browser origins that may open a stream; the server's own always may."""
+    replay_dirs: tuple[Path, ...] = ()
+    """Folders from which `POST /api/market/replays` may read."""
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings; raises InvalidSetting naming the variable."""
+        values: dict[str, object] = {}
+        for field in msgspec.structs.fields(cls):
+            variable = f"AGIO_{field.encode_name.upper()}"
+            text = environment.get(variable, "")
+            if not text:
+                continue
+            is_list = field.encode_name in {"allowed_origins", "replay_dirs"}
+            raw: object = (
+                [part for part in text.split(os.pathsep if "dirs" in variable.lower() else ",") if part]
+                if is_list
+                else text
+            )
+            try:
+                values[field.encode_name] = msgspec.convert(
+                    raw, field.type, strict=False, dec_hook=_read_path
+                )
+            except msgspec.ValidationError as error:
+                raise InvalidSetting(f"{variable}={text!r}: {error}") from error
+        if "data_dir" not in values:
+            values["data_dir"] = default_data_dir(environment)
+        return cls(**values)  # type: ignore[arg-type]
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables from which `from_environment` reads the same settings."""
+        variables = {}
+        for name, value in msgspec.structs.asdict(self).items():
+            if value in (None, "", ()):
+                continue
+            separator = os.pathsep if name == "replay_dirs" else ","
+            text = separator.join(map(str, value)) if isinstance(value, tuple) else str(value)
+            variables[f"AGIO_{name.upper()}"] = text
+        return variables
+
+
+def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """`/var/lib/agio` for root, the user's XDG data folder otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/agio")
+    home = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "agio"
+
+
+def _read_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"no way to read {value!r} as {kind}")
