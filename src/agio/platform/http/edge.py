@@ -1,0 +1,105 @@
+"""What every HTTP exchange gets, found or not: request id, safe headers, one line of metrics."""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import structlog
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from agio.kernel.ids import new_id
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$", re.ASCII)
+_API_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
+_PAGE_POLICY: Final = (
+    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:;"
+    b" connect-src 'self' wss:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
+_LOCAL_HOSTS: Final = ("localhost", "127.", "[::1]")
+UNMATCHED: Final = "(unmatched)"
+
+
+class RequestObserver(Protocol):
+    """Is told of every finished exchange; must not block."""
+
+    def request_finished(self, method: str, route: str, status: int, seconds: float) -> None:
+        """`route` is the path's template (`/api/orders/{order_id}`), or `(unmatched)`."""
+        ...
+
+
+class Unobserved:
+    """Observes nothing."""
+
+    def request_finished(self, method: str, route: str, status: int, seconds: float) -> None:
+        return None
+
+
+class Edge:
+    """The outermost ASGI layer, around routing itself."""
+
+    def __init__(self, app: ASGIApp, observer: RequestObserver) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = read_request_id(scope["headers"])
+        scope["state"]["request_id"] = request_id
+        is_local = _is_local(scope["headers"])
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = complete_headers(message["headers"], request_id, is_local=is_local)
+            await send(message)
+
+        started = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+            route = str(scope.get("path_template") or UNMATCHED)
+            self._observer.request_finished(scope["method"], route, status, time.perf_counter() - started)
+
+
+def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The caller's `X-Request-ID` when it is plain text of 8 to 64 characters, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            return text if _REQUEST_ID.fullmatch(text) else new_id("req")
+    return new_id("req")
+
+
+def complete_headers(
+    headers: Iterable[tuple[bytes, bytes]], request_id: str, *, is_local: bool
+) -> list[tuple[bytes, bytes]]:
+    """Add what the handler did not decide itself; answers are not stored by anybody unless it says otherwise."""
+    complete = list(headers)
+    present = {name.lower(): value for name, value in complete}
+    wanted = [*_HEADERS, (b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
+    is_page = present.get(b"content-type", b"").startswith(b"text/html")
+    wanted.append((b"content-security-policy", _PAGE_POLICY if is_page else _API_POLICY))
+    if not is_local:
+        wanted.append(_STRICT_TRANSPORT)
+    complete.extend((name, value) for name, value in wanted if name not in present)
+    return complete
+
+
+def _is_local(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """On localhost, strict transport security would lock a developer out of every other port's plain HTTP."""
+    host = next((value for name, value in headers if name == b"host"), b"")
+    return host.decode("latin-1").startswith(_LOCAL_HOSTS)
