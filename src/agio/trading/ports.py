@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from agio.kernel.ids import OrderId
+from agio.kernel.ids import AccountId, OrderId
 
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit"]
@@ -21,6 +21,8 @@ class WorkingOrder(msgspec.Struct, frozen=True):
     """An accepted order as a venue sees it; prices and quantities are integers at the instrument's scales."""
 
     order_id: OrderId
+    account_id: AccountId
+    """Orders of one account never trade with each other."""
     symbol: str
     side: Side
     type: OrderType
@@ -70,8 +72,9 @@ Report = Entered | Filled | Canceled | Expired | Rejected
 class Venue(Protocol):
     """A market that orders are routed to.
 
-    `restore` is called once before anything else with every open order, oldest first. `submit` and
-    `cancel` are idempotent by order id: a repeated command yields no second report of the same fact.
+    `restore` is called once before anything else with every open order. `submit` and `cancel` are
+    idempotent by order id: a repeated command yields no second report of the same fact. A cancel of
+    an order that the venue has never seen is answered `Canceled`, so that no order waits for ever.
     """
 
     name: str
@@ -81,3 +84,7 @@ class Venue(Protocol):
     def submit(self, order: WorkingOrder) -> list[Report]: ...
 
     def cancel(self, order_id: OrderId) -> list[Report]: ...
+
+    def end_of_day(self, symbol: str) -> list[Report]:
+        """Expire the symbol's `day` orders."""
+        ...

@@ -12,13 +12,13 @@ REVALIDATE = "private, no-cache"
 
 
 def entity_tag(*parts: object) -> str:
-    """A tag made of the versions that an answer depends on: ledger sequence, price time, the path's own ids."""
+    """A tag made of the versions an answer depends on: ledger sequence, price time, the path's ids."""
     text = "\x1f".join(map(str, parts))
     return f'"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"'
 
 
 def not_modified(request: Request[Any, Any, Any], tag: str) -> Response[None] | None:
-    """The 304 to send when the caller already has this version, else None: ask before computing the answer."""
+    """The 304 to send when the caller already has this version, else None: ask before computing."""
     wanted = request.headers.get("If-None-Match")
     if wanted is None or not _matches(wanted, tag):
         return None

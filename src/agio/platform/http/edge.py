@@ -3,18 +3,20 @@
 import re
 import time
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import structlog
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from agio.kernel.ids import new_id
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$", re.ASCII)
 _API_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
 _PAGE_POLICY: Final = (
-    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:;"
-    b" connect-src 'self' wss:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline';"
+    b" font-src 'self' data:; connect-src 'self' wss:; object-src 'none'; base-uri 'none';"
+    b" form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,7 +40,7 @@ class RequestObserver(Protocol):
 class Unobserved:
     """Observes nothing."""
 
-    def request_finished(self, method: str, route: str, status: int, seconds: float) -> None:
+    def request_finished(self, method: str, route: str, status: int, seconds: float) -> None:  # noqa: ARG002
         return None
 
 
@@ -50,9 +52,12 @@ class Edge:
         self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == ScopeType.HTTP:
+            await self._exchange(cast(HTTPScope, scope), receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         request_id = read_request_id(scope["headers"])
         scope["state"]["request_id"] = request_id
         is_local = _is_local(scope["headers"])
@@ -87,7 +92,7 @@ def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def complete_headers(
     headers: Iterable[tuple[bytes, bytes]], request_id: str, *, is_local: bool
 ) -> list[tuple[bytes, bytes]]:
-    """Add what the handler did not decide itself; answers are not stored by anybody unless it says otherwise."""
+    """Add what the handler did not decide itself; by default nobody may store an answer."""
     complete = list(headers)
     present = {name.lower(): value for name, value in complete}
     wanted = [*_HEADERS, (b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]

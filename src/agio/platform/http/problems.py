@@ -68,7 +68,7 @@ class TooManyRequests(Problem):
 
 
 class InternalError(Problem):
-    """A fault on our side. The request id leads to it in the log; the outcome of a write is unknown: retry by id."""
+    """A fault on our side; the request id leads to it in the log. A write may have happened: retry by id."""
 
     status = 500
     code = "internal_error"
@@ -98,6 +98,7 @@ _DETAILS: Final[Mapping[type[Problem], str]] = {
     BodyTooLarge: "a body may have at most 1 MiB",
 }
 _FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
+_MEMBER = re.compile(r"(?:unknown field|required field) `([^`]*)`")
 
 
 def problem_members(problem: Problem, instance: str, request_id: str) -> dict[str, object]:
@@ -120,7 +121,8 @@ def invalid_body(error: msgspec.ValidationError) -> InvalidRequest:
     text = str(error)
     found = _FIELD.search(text)
     message = _FIELD.sub("", text)
-    field = found[1] if found else ""
+    member = _MEMBER.search(message)
+    field = ".".join(part for part in (found[1] if found else "", member[1] if member else "") if part)
     detail = f"{field}: {message}" if field else message
     return InvalidRequest(detail, extra={"field": field, "errors": [{"field": field, "message": message}]})
 
@@ -144,7 +146,9 @@ def as_problem(error: Exception) -> Problem:
 
 def _invalid_parameters(error: ValidationException) -> Problem:
     faults = [fault for fault in (error.extra or []) if isinstance(fault, dict)]
-    errors = [{"field": str(fault.get("key", "")), "message": str(fault.get("message", ""))} for fault in faults]
+    errors = [
+        {"field": str(fault.get("key", "")), "message": str(fault.get("message", ""))} for fault in faults
+    ]
     if not errors:
         return InvalidRequest(error.detail)
     first = errors[0]
@@ -167,7 +171,7 @@ def _canonical(name: str) -> str:
 
 
 def render_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer a failed request; faults of ours are logged with their request id and never described outside."""
+    """Answer a failed request; our own faults are logged by request id, not described."""
     problem = as_problem(error)
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
     if problem.status >= 500:

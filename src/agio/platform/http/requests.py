@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, InternalServerException
 from litestar.typing import FieldDefinition
+from typing_extensions import override
 
 from agio.platform.http.problems import (
     BodyTooLarge,
@@ -32,6 +33,7 @@ class StrictRequest(Request[Any, Any, Any]):
     without any coercion before the framework sees it.
     """
 
+    @override
     async def body(self) -> bytes:
         """The whole body, at most 1 MiB, declared as JSON; empty only where the handler allows it."""
         try:
@@ -41,7 +43,9 @@ class StrictRequest(Request[Any, Any, Any]):
         except ClientException as error:
             if error.status_code == BodyTooLarge.status:
                 raise
-            raise InvalidHeader("Content-Length is not a number", extra={"header": "Content-Length"}) from error
+            raise InvalidHeader(
+                "Content-Length is not a number", extra={"header": "Content-Length"}
+            ) from error
         field = self._data_field
         if field is not None:
             if content:
@@ -50,6 +54,7 @@ class StrictRequest(Request[Any, Any, Any]):
                 raise MalformedBody("a JSON body is required")
         return content
 
+    @override
     async def json(self) -> Any:
         """The body decoded by the handler's annotation."""
         field = self._data_field

@@ -1,0 +1,234 @@
+"""From ledger entries and prices to a series: values at boundaries, flows and returns between them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, get_args
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from agio.analytics.model.returns import FlowTiming, period_returns
+from agio.kernel.time import from_micros
+
+Floats = NDArray[np.float64]
+Instants = NDArray[np.int64]
+"""Microseconds since 1970, ascending."""
+
+Frequency = Literal["1d", "1h", "1m", "1s"]
+FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
+PERIOD_US: Mapping[Frequency, int] = {
+    "1d": 86_400_000_000,
+    "1h": 3_600_000_000,
+    "1m": 60_000_000,
+    "1s": 1_000_000,
+}
+PERIODS_PER_YEAR: Mapping[Frequency, float] = {
+    "1d": 365.0,
+    "1h": 365.0 * 24,
+    "1m": 365.0 * 1440,
+    "1s": 365.0 * 86_400,
+}
+"""Every calendar period is valued, nights and weekends included, so these are the factors of the series."""
+
+MAX_PERIODS = 10_000
+
+
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """One change of a balance of the portfolio's accounts, in the asset's smallest unit."""
+
+    at_us: int
+    asset: str
+    amount: int
+    journal_id: str
+    is_external: bool
+    """True for money or securities that came from or went to outside of the portfolio."""
+
+
+class PriceSource(msgspec.Struct, frozen=True):
+    """Which instrument values an asset, and how its integers read."""
+
+    symbol: str
+    asset: str
+    price_scale: int
+    quantity_scale: int
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """A traded price in force from `received_us` on."""
+
+    symbol: str
+    received_us: int
+    price: int
+    venue_time_ns: int
+    seq: int
+
+
+class Series(msgspec.Struct, frozen=True):
+    """A valued history; n periods between n + 1 boundaries."""
+
+    boundaries: Instants
+    values: Floats
+    inflows: Floats
+    outflows: Floats
+    fees: Floats
+    returns: Floats
+    quantities: Mapping[str, list[int]]
+    """Balance of each asset at the boundaries, smallest units."""
+    prices: Mapping[str, list[int | None]]
+    """Price of each priced asset at the boundaries, by asset."""
+
+    @property
+    def days(self) -> float:
+        return (
+            float(self.boundaries[-1] - self.boundaries[0]) / PERIOD_US["1d"] if self.boundaries.size else 0.0
+        )
+
+
+def make_boundaries(frequency: Frequency, first_us: int, last_us: int) -> Instants:
+    """Whole periods from the one that holds `first_us`; the last may be a part, ending at `last_us`.
+
+    Empty when `last_us` does not lie after the first boundary.
+    """
+    period = PERIOD_US[frequency]
+    start = first_us // period * period
+    if last_us <= start:
+        return np.empty(0, dtype=np.int64)
+    boundaries = np.arange(start, last_us, period, dtype=np.int64)
+    return np.append(boundaries, np.int64(last_us))
+
+
+def count_periods(frequency: Frequency, first_us: int, last_us: int) -> int:
+    period = PERIOD_US[frequency]
+    return max(0, -(-(last_us - first_us // period * period) // period))
+
+
+def balances_at(moves: Iterable[Move], boundaries: Instants) -> dict[str, list[int]]:
+    """Each asset's balance at each boundary: entries strictly before it, at the last one up to it."""
+    times: dict[str, list[int]] = {}
+    amounts: dict[str, list[int]] = {}
+    for move in moves:
+        times.setdefault(move.asset, []).append(move.at_us)
+        amounts.setdefault(move.asset, []).append(move.amount)
+    result: dict[str, list[int]] = {}
+    for asset, instants in times.items():
+        totals = np.concatenate(([0], np.cumsum(np.array(amounts[asset], dtype=object)))).tolist()
+        before = np.searchsorted(np.array(instants, dtype=np.int64), boundaries, side="left")
+        if before.size:
+            before[-1] = np.searchsorted(np.array(instants), boundaries[-1], side="right")
+        result[asset] = [totals[index] for index in before.tolist()]
+    return result
+
+
+def value_at_boundaries(
+    quantities: Mapping[str, list[int]],
+    prices: Mapping[str, list[int | None]],
+    sources: Mapping[str, PriceSource],
+    base: str,
+    base_scale: int,
+    count: int,
+) -> Floats:
+    """Equity in units of the base currency; NaN where something held has no price."""
+    total = np.zeros(count)
+    for asset, balances in sorted(quantities.items()):
+        if asset == base:
+            total += np.array([balance / 10**base_scale for balance in balances])
+            continue
+        source = sources.get(asset)
+        scale = 10 ** (source.price_scale + source.quantity_scale) if source else 1
+        quoted = prices.get(asset) or [None] * count
+        total += np.array([_worth(*pair, scale) for pair in zip(balances, quoted, strict=True)])
+    return total
+
+
+def _worth(quantity: int, price: int | None, scale: int) -> float:
+    if quantity == 0:
+        return 0.0
+    return float("nan") if price is None else quantity * price / scale
+
+
+def flows_by_period(flows: Iterable[tuple[int, float]], boundaries: Instants) -> tuple[Floats, Floats]:
+    """Sums of positive and of negative flows (both as non-negative numbers) for each period."""
+    periods = max(0, boundaries.size - 1)
+    inflows, outflows = np.zeros(periods), np.zeros(periods)
+    for at_us, amount in flows:
+        index = period_of(at_us, boundaries)
+        if index is None:
+            continue
+        if amount >= 0:
+            inflows[index] += amount
+        else:
+            outflows[index] -= amount
+    return inflows, outflows
+
+
+def period_of(at_us: int, boundaries: Instants) -> int | None:
+    """The period that an instant falls into: from its first boundary on, the last period to its end."""
+    if boundaries.size < 2 or at_us < boundaries[0] or at_us > boundaries[-1]:
+        return None
+    return min(int(np.searchsorted(boundaries, at_us, side="right")) - 1, boundaries.size - 2)
+
+
+def external_flows(moves: Sequence[Move]) -> list[Move]:
+    """External moves, those of one journal and asset netted: a transfer between own accounts is none."""
+    netted: dict[tuple[str, str], Move] = {}
+    for move in moves:
+        if not move.is_external:
+            continue
+        key = (move.journal_id, move.asset)
+        known = netted.get(key)
+        amount = move.amount + (known.amount if known else 0)
+        netted[key] = msgspec.structs.replace(move, amount=amount)
+    return [move for move in netted.values() if move.amount]
+
+
+def in_base_currency(
+    flows: Iterable[Move],
+    worth: Mapping[tuple[str, int], int | None],
+    sources: Mapping[str, PriceSource],
+    base: str,
+    base_scale: int,
+) -> tuple[list[tuple[int, float]], int]:
+    """Flows in units of the base currency, and how many could not be valued.
+
+    `worth` holds the price of an asset at the instant of each flow in kind.
+    """
+    valued: list[tuple[int, float]] = []
+    unvalued = 0
+    for flow in flows:
+        if flow.asset == base:
+            valued.append((flow.at_us, flow.amount / 10**base_scale))
+            continue
+        price = worth.get((flow.asset, flow.at_us))
+        source = sources.get(flow.asset)
+        if price is None or source is None:
+            unvalued += 1
+            continue
+        scale = 10 ** (source.price_scale + source.quantity_scale)
+        valued.append((flow.at_us, flow.amount * price / scale))
+    return valued, unvalued
+
+
+def make_series(
+    boundaries: Instants,
+    values: Floats,
+    flows: Iterable[tuple[int, float]],
+    fees: Iterable[tuple[int, float]],
+    *,
+    timing: FlowTiming,
+    is_gross: bool,
+    quantities: Mapping[str, list[int]],
+    prices: Mapping[str, list[int | None]],
+) -> Series:
+    """Put the parts together; gross returns add the fees of a period back to its closing value."""
+    inflows, outflows = flows_by_period(flows, boundaries)
+    paid, _ = flows_by_period(fees, boundaries)
+    returns = np.empty(0)
+    if boundaries.size > 1:
+        returns = period_returns(values, inflows, outflows, timing, paid if is_gross else None)
+    return Series(boundaries, values, inflows, outflows, paid, returns, quantities, prices)
+
+
+def to_datetimes(boundaries: Instants) -> list[datetime]:
+    """Aware UTC datetimes."""
+    return [from_micros(int(instant)) for instant in boundaries]

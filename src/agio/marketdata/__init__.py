@@ -1,0 +1,1 @@
+"""Instruments, calendars, trades, quotes, books, bars and the replay of recorded markets."""

@@ -1,0 +1,121 @@
+"""Folding trades into bars of venue time.
+
+The fold is a merge of partial bars: opens are the earliest venue time, closes the latest, ties go to the
+trade that came first (open) and last (close). So any split of the trades into batches gives the same bars.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from agio.kernel.money import format_decimal
+from agio.marketdata.events import INTERVAL_NS, INTERVALS, Bar, Interval, Trade
+
+VWAP_EXTRA_DIGITS: Final = 4
+
+
+class Folded(msgspec.Struct, frozen=True):
+    """What a batch of trades did to the bars of a symbol."""
+
+    open_bars: tuple[Bar, ...]
+    """The bar in progress of each interval."""
+    finished: tuple[Bar, ...]
+    """Bars that ended, complete."""
+    late: tuple[Bar, ...]
+    """Parts of bars that had ended before: to be merged into them, which makes a revision."""
+
+
+def fold_trades(symbol: str, open_bars: Iterable[Bar], trades: Sequence[Trade]) -> Folded:
+    """Add trades, in order of sequence, to the bars in progress."""
+    current = {bar.interval: bar for bar in open_bars}
+    finished: list[Bar] = []
+    late: dict[tuple[Interval, int], Bar] = {}
+    for interval in INTERVALS:
+        for part in partial_bars(symbol, interval, trades):
+            running = current.get(interval)
+            if running is None or part.start_ns > running.start_ns:
+                if running is not None:
+                    finished.append(msgspec.structs.replace(running, is_final=True))
+                current[interval] = part
+            elif part.start_ns == running.start_ns:
+                current[interval] = merge(running, part)
+            else:
+                _merge_late(finished, late, part)
+    return Folded(tuple(current.values()), tuple(finished), tuple(late.values()))
+
+
+def partial_bars(symbol: str, interval: Interval, trades: Sequence[Trade]) -> list[Bar]:
+    """One bar for each run of consecutive trades that fall into the same interval."""
+    width = INTERVAL_NS[interval]
+    parts: list[Bar] = []
+    first = 0
+    while first < len(trades):
+        start_ns = trades[first].venue_time_ns // width * width
+        end_ns = start_ns + width
+        last = first + 1
+        while last < len(trades) and start_ns <= trades[last].venue_time_ns < end_ns:
+            last += 1
+        parts.append(_bar_of(symbol, interval, start_ns, trades[first:last]))
+        first = last
+    return parts
+
+
+def merge(earlier: Bar, later: Bar) -> Bar:
+    """Two parts of the same bar as one; `later` holds the trades of higher sequence."""
+    opens = later if later.first_ns < earlier.first_ns else earlier
+    closes = later if later.last_ns >= earlier.last_ns else earlier
+    return Bar(
+        earlier.symbol,
+        earlier.interval,
+        earlier.start_ns,
+        opens.open,
+        max(earlier.high, later.high),
+        min(earlier.low, later.low),
+        closes.close,
+        earlier.volume + later.volume,
+        earlier.notional + later.notional,
+        earlier.trades + later.trades,
+        opens.first_ns,
+        closes.last_ns,
+        earlier.revision,
+        earlier.is_final,
+    )
+
+
+def vwap_text(bar: Bar, price_scale: int) -> str:
+    """Notional / volume, rounded half up at four decimals more than a price has."""
+    scaled, volume = bar.notional * 10**VWAP_EXTRA_DIGITS, bar.volume
+    return format_decimal((2 * scaled + volume) // (2 * volume), price_scale + VWAP_EXTRA_DIGITS)
+
+
+def _bar_of(symbol: str, interval: Interval, start_ns: int, trades: Sequence[Trade]) -> Bar:
+    prices = [trade.price for trade in trades]
+    times = [trade.venue_time_ns for trade in trades]
+    first_ns, last_ns = min(times), max(times)
+    opens = times.index(first_ns)
+    closes = len(times) - 1 - times[::-1].index(last_ns)
+    return Bar(
+        symbol,
+        interval,
+        start_ns,
+        prices[opens],
+        max(prices),
+        min(prices),
+        prices[closes],
+        sum(trade.size for trade in trades),
+        sum(trade.price * trade.size for trade in trades),
+        len(trades),
+        first_ns,
+        last_ns,
+    )
+
+
+def _merge_late(finished: list[Bar], late: dict[tuple[Interval, int], Bar], part: Bar) -> None:
+    """A late part belongs to a bar that this very batch finished, or to one finished before."""
+    for place, bar in enumerate(finished):
+        if bar.interval == part.interval and bar.start_ns == part.start_ns:
+            finished[place] = merge(bar, part)
+            return
+    key = (part.interval, part.start_ns)
+    late[key] = merge(late[key], part) if key in late else part

@@ -1,0 +1,1 @@
+"""PostgreSQL and NATS out of PyPI wheels, run as children of ours on the loopback interface."""

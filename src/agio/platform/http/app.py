@@ -1,0 +1,55 @@
+"""Builds the HTTP application out of the rooms' routers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler, Guard
+
+from agio.platform.http.edge import Edge, RequestObserver, Unobserved
+from agio.platform.http.inventory import list_operations
+from agio.platform.http.openapi import StrictStructSchema
+from agio.platform.http.pages import build_pages
+from agio.platform.http.parameters import KnownParameters
+from agio.platform.http.problems import EXCEPTION_HANDLERS
+from agio.platform.http.requests import MAX_BODY_BYTES, StrictRequest
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    routers: Sequence[ControllerRouterHandler],
+    *,
+    guards: Sequence[Guard],
+    dependencies: Mapping[str, Provide],
+    version: str,
+    title: str = "agio",
+    description: str = "Live market data, orders, custody and portfolio analytics behind one secured API.",
+    observer: RequestObserver | None = None,
+    lifespan: Sequence[Lifespan] = (),
+) -> Litestar:
+    """Assemble the application; raises UndeclaredAccess when a route says nothing about who may use it.
+
+    `guards` must hold the room identity's access guard and `dependencies` its `principal`. The documentation
+    pages (`/openapi.json`, `/docs`, `/problems`, `/problems/{code}`) are added here.
+    """
+    parameters = KnownParameters()
+    pages = build_pages(title, version, description)
+    app = Litestar(
+        route_handlers=[*routers, pages],
+        guards=[*guards, parameters],
+        dependencies=dict(dependencies),
+        exception_handlers=EXCEPTION_HANDLERS,
+        request_class=StrictRequest,
+        request_max_body_size=MAX_BODY_BYTES,
+        plugins=[StrictStructSchema()],
+        openapi_config=None,
+        logging_config=None,
+        lifespan=list(lifespan),
+        debug=False,
+    )
+    list_operations(app)
+    parameters.learn(app)
+    app.asgi_handler = Edge(app.asgi_handler, observer or Unobserved())
+    return app

@@ -1,0 +1,1 @@
+"""The WebSocket edge: sessions, subscriptions, sequence, recovery, conflation and backpressure."""

@@ -1,0 +1,119 @@
+"""The three encodings of a connection, and what each makes of pushes and control messages."""
+
+from collections.abc import Sequence
+from enum import Enum
+from struct import Struct
+
+import msgspec
+
+from agio.platform.channels import Push
+from agio.streaming.frames import BINARY, TEXT, frame
+
+JSON_SUBPROTOCOL = "agio.v1.json"
+MSGPACK_SUBPROTOCOL = "agio.v1.msgpack"
+
+_ARRAY_16 = Struct("!BH").pack
+_ARRAY_32 = Struct("!BI").pack
+
+
+class Encoding(Enum):
+    """How a connection is spoken to, for all of its life."""
+
+    JSON = JSON_SUBPROTOCOL
+    MSGPACK = MSGPACK_SUBPROTOCOL
+    SIMPLE = "simple"
+    """One `{"symbol","price","volume","timestamp"}` object per message."""
+
+    __hash__ = object.__hash__
+
+
+class _Trade(msgspec.Struct, gc=False):
+    price: str
+    size: str
+    venue_time: str
+
+
+_decode_trade = msgspec.json.Decoder(_Trade).decode
+
+
+def encode_pushes(encoding: Encoding, number: int, label: bytes, pushes: Sequence[Push]) -> bytes:
+    """The body of some pushes of one channel: JSON objects with commas between, or msgpack maps in a row.
+
+    In the simple form each trade is a frame of its own, because a naive client reads one object a message.
+    `label` is the JSON text of the channel's key.
+    """
+    if encoding is Encoding.JSON:
+        return _encode_json(number, pushes)
+    if encoding is Encoding.MSGPACK:
+        return b"".join([_encode_msgpack(number, push) for push in pushes])
+    return b"".join([_encode_simple(label, push) for push in pushes])
+
+
+def _encode_json(number: int, pushes: Sequence[Push]) -> bytes:
+    first = pushes[0]
+    if first.p is None and first.crc is None:
+        form = b'{"n":%d,"q":%%d,"t":%%d,"d":%%b}' % number
+        return b",".join([form % (push.q, push.t, push.d) for push in pushes])
+    form = b'{"n":%d,"q":%%d,"p":%%d,"t":%%d,"d":%%b,"crc":%%d}' % number
+    return b",".join([form % (push.q, push.p or 0, push.t, push.d, push.crc or 0) for push in pushes])
+
+
+def _encode_msgpack(number: int, push: Push) -> bytes:
+    message: dict[str, object] = {"n": number, "q": push.q}
+    if push.p is not None or push.crc is not None:
+        message["p"] = push.p or 0
+    message["t"] = push.t
+    message["d"] = msgspec.json.decode(push.d)
+    if push.p is not None or push.crc is not None:
+        message["crc"] = push.crc or 0
+    return msgspec.msgpack.encode(message)
+
+
+def _encode_simple(label: bytes, push: Push) -> bytes:
+    trade = _decode_trade(push.d)
+    text = (
+        f'{{"symbol":{label.decode()},"price":{trade.price},"volume":{trade.size},'
+        f'"timestamp":"{trade.venue_time}"}}'
+    )
+    return frame(TEXT, text.encode())
+
+
+def frame_bodies(encoding: Encoding, bodies: Sequence[bytes], count: int) -> bytes:
+    """One frame with `count` pushes: the object itself, or an array of them."""
+    if encoding is Encoding.SIMPLE:
+        return b"".join(bodies)
+    if encoding is Encoding.JSON:
+        text = b",".join(bodies)
+        return frame(TEXT, text if count == 1 else b"[%b]" % text)
+    packed = b"".join(bodies)
+    return frame(BINARY, packed if count == 1 else _array_header(count) + packed)
+
+
+def _array_header(count: int) -> bytes:
+    if count < 16:
+        return bytes((0x90 | count,))
+    if count < 65_536:
+        return _ARRAY_16(0xDC, count)
+    return _ARRAY_32(0xDD, count)
+
+
+def encode_snapshot(encoding: Encoding, number: int, push: Push) -> bytes:
+    """The frame of a book snapshot."""
+    if encoding is Encoding.JSON:
+        text = b'{"op":"snap","n":%d,"q":%d,"t":%d,"d":%b,"crc":%d}' % (
+            number,
+            push.q,
+            push.t,
+            push.d,
+            push.crc or 0,
+        )
+        return frame(TEXT, text)
+    message = {"op": "snap", "n": number, "q": push.q, "t": push.t, "d": msgspec.json.decode(push.d)}
+    return encode_message(encoding, {**message, "crc": push.crc or 0})
+
+
+def encode_message(encoding: Encoding, message: object) -> bytes:
+    """The frame of a control message."""
+    if encoding is Encoding.MSGPACK:
+        return frame(BINARY, msgspec.msgpack.encode(message))
+    return frame(TEXT, msgspec.json.encode(message))

@@ -1,0 +1,1 @@
+"""Orders from acceptance to settlement: pre-trade rules, the venue duty, executions."""
