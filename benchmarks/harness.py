@@ -55,9 +55,8 @@ class Report:
         for result in self.results:
             print(f"{result['case']:34} {result['metric']:30} {result['value']:>14,} {result['unit']}")
         for bar in self.bars:
-            print(
-                f"bar  {bar['bar']:50} goal {bar['goal']:>14}  {bar['value']:>12,}  {'held' if bar['held'] else 'MISSED'}"
-            )
+            verdict = "held" if bar["held"] else "MISSED"
+            print(f"bar  {bar['bar']:50} goal {bar['goal']:>14}  {bar['value']:>12,}  {verdict}")
         if as_json:
             document = {
                 "benchmark": self.benchmark,

@@ -1,4 +1,4 @@
-"""A recorded tape replayed as fast as possible through TLS WebSocket to one SDK client: rate, order, completeness."""
+"""A recorded tape at full speed over TLS WebSocket to one SDK client: rate, order, completeness."""
 
 import asyncio
 import csv

@@ -32,7 +32,7 @@ def mint_token(prefix: str) -> str:
 
 
 def is_well_formed(token: str, prefix: str) -> bool:
-    """Whether a text has the shape and checksum of a token of this kind; whether it is known is another matter."""
+    """Whether a text has the shape and the checksum of a token of this kind, known or not."""
     secret = token.removeprefix(f"{prefix}_")
     return (
         len(secret) == SECRET_LENGTH + CHECKSUM_LENGTH

@@ -19,16 +19,18 @@ declare
     old_available numeric[];
     old_room  numeric[];
     old_left  numeric[];
+    old_state text[];
     a         integer;
     h         integer;
 begin
-    select array_agg(t.available order by i), array_agg(t.room order by i), array_agg(t.flags order by i)
+    select array_agg(t.available order by t.account_no), array_agg(-t.balance order by t.account_no),
+        array_agg(t.flags order by t.account_no)
     into available, room, flags
-    from unnest(accounts) with ordinality as k (account_no, i)
-    join lateral (
-        select e.balance - e.held - e.minimum_balance as available, -e.balance as room, e.flags::integer as flags
-        from unnest(effects) e where e.account_no = k.account_no limit 1
-    ) t on true;
+    from (
+        select e.account_no, min(e.balance - e.held - e.minimum_balance) as available, min(e.balance) as balance,
+            min(e.flags)::integer as flags
+        from unnest(effects) e where e.account_no = any (accounts) group by e.account_no
+    ) t;
 
     -- Uncontested holds of contested accounts matter too: what they free becomes available.
     select array_agg(t.hold_id order by t.hold_id), array_agg(t.hold_left order by t.hold_id),
@@ -55,6 +57,7 @@ begin
         old_available := available;
         old_room := room;
         old_left := hold_left;
+        old_state := state;
         for i in 1 .. cardinality(c.kinds) loop
             a := c.slots[i];
             h := c.hold_slots[i];
@@ -88,6 +91,9 @@ begin
                 if a is not null then
                     available[a] := available[a] + hold_left[h];
                 end if;
+                if hold_left[h] > 0 then
+                    state[h] := case when c.kinds[i] = 'X' then 'expired' else 'released' end;
+                end if;
                 hold_left[h] := 0;
             end if;
         end loop;
@@ -115,18 +121,13 @@ begin
             available := old_available;
             room := old_room;
             hold_left := old_left;
+            state := old_state;
             refusals := refusals || row(c.cmd, rank, detail)::ledger.refusal;
         else
             for i in 1 .. cardinality(c.kinds) loop
                 h := c.hold_slots[i];
-                if h is not null and state[h] = 'open' then
-                    if c.kinds[i] in ('R', 'V') then
-                        state[h] := 'released';
-                    elsif c.kinds[i] = 'X' then
-                        state[h] := 'expired';
-                    elsif hold_left[h] = 0 then
-                        state[h] := 'captured';
-                    end if;
+                if h is not null and state[h] = 'open' and hold_left[h] = 0 then
+                    state[h] := 'captured';
                 end if;
             end loop;
         end if;

@@ -72,8 +72,7 @@ def open_tape(path: str, allowed: Sequence[Path] | None = None) -> TapeFile:
     except OSError as error:
         raise TapeNotAllowed(f"{path}: {error.strerror}", extra={"field": "path"}) from error
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise TapeNotAllowed(f"{path} is no regular file", extra={"field": "path"})
+        _require_regular(descriptor, path)
         _require_below(Path(os.path.realpath(f"/proc/self/fd/{descriptor}")), allowed)
         return TapeFile(real, descriptor)
     except BaseException:
@@ -87,6 +86,11 @@ def symbol_of(path: Path) -> str:
     if found is None:
         raise TapeError("the file's name begins with no symbol: give one")
     return found[0].upper()
+
+
+def _require_regular(descriptor: int, path: str) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise TapeNotAllowed(f"{path} is no regular file", extra={"field": "path"})
 
 
 def _require_below(real: Path, allowed: Sequence[Path] | None) -> None:

@@ -99,7 +99,7 @@ def _lines(tape: TapeFile, limits: TapeLimits) -> Iterator[tuple[int, bytes]]:
     with tape.reader() as raw:
         is_gzip = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
-        stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw  # type: ignore[arg-type]
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
         try:
             while text := stream.readline(limits.max_line_bytes + 1):
                 line += 1

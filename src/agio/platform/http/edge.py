@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterable
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import structlog
 from litestar.enums import ScopeType
@@ -53,7 +53,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            await self._exchange(cast(HTTPScope, scope), receive, send)
+            await self._exchange(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -80,7 +80,7 @@ class IdempotentReplies:
         *,
         status: int = 201,
     ) -> Response[Any]:
-        """Answer with what `effect` returns, or returned the first time (then with `Idempotent-Replay: true`).
+        """Answer with what `effect` returns, or returned the first time (with `Idempotent-Replay: true`).
 
         `effect` must do all its writing in the transaction it is given. A refusal is not stored: nothing
         happened, so the request may be repeated. Raises IdempotencyKeyReused, IdempotencyInFlight.

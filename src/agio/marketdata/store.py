@@ -1,0 +1,177 @@
+"""Instruments, calendars, and reads of trades and bars: SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import LiteralString
+
+import msgspec
+
+from agio.marketdata.events import Bar, Interval, LastTrade, Trade, TradeBatch
+from agio.marketdata.model import CALENDARS, Calendar, Instrument
+from agio.platform.db import Transaction
+
+_INSTRUMENT: LiteralString = (
+    "symbol, name, venue, base_asset, quote_asset, tick_size, lot_size, price_scale, quantity_scale,"
+    " quote_scale, calendar, status, asset_class"
+)
+
+
+class StoredTrade(msgspec.Struct, frozen=True, gc=False):
+    seq: int
+    venue_time_ns: int
+    price: int
+    size: int
+    side: int
+    trade_id: str | None
+    received_us: int
+
+    def trade(self) -> Trade:
+        return Trade(self.venue_time_ns, self.price, self.size, self.side, self.trade_id)
+
+
+class TradeQuery(msgspec.Struct, frozen=True):
+    """Trades after a sequence, within a span of venue time (start inclusive, end exclusive)."""
+
+    symbol: str
+    after_seq: int
+    limit: int
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+class BarQuery(msgspec.Struct, frozen=True):
+    symbol: str
+    interval: Interval
+    limit: int
+    start_ns: int
+    end_ns: int
+    after_ns: int | None = None
+
+
+async def save_calendars(tx: Transaction) -> None:
+    await tx.execute_many(
+        "insert into marketdata.calendar (name, definition) values (%s, %s::text::jsonb)"
+        " on conflict (name) do update set definition = excluded.definition"
+        " where calendar.definition <> excluded.definition",
+        [(calendar.name, msgspec.json.encode(calendar).decode()) for calendar in CALENDARS],
+    )
+
+
+async def save_instruments(tx: Transaction, instruments: Sequence[Instrument]) -> None:
+    """Add what is missing; an instrument that exists is left as it is."""
+    await tx.execute_many(
+        f"insert into marketdata.instrument ({_INSTRUMENT})"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (symbol) do nothing",
+        [msgspec.structs.astuple(instrument) for instrument in instruments],
+    )
+
+
+async def read_instruments(tx: Transaction) -> list[Instrument]:
+    return await tx.fetch(Instrument, f"select {_INSTRUMENT} from marketdata.instrument order by symbol")
+
+
+async def read_calendar(tx: Transaction, name: str) -> Calendar | None:
+    text = await tx.value("select definition::text from marketdata.calendar where name = %s", (name,))
+    return msgspec.json.decode(text, type=Calendar) if text is not None else None
+
+
+async def position(tx: Transaction, symbol: str) -> tuple[str, int]:
+    """Epoch and last sequence; ("", 0) for a symbol that never traded."""
+    rows = await tx.fetch_tuples(
+        "select epoch, last_seq from marketdata.trade_stream where symbol = %s", (symbol,)
+    )
+    return (rows[0][0], rows[0][1]) if rows else ("", 0)
+
+
+_TRADE: LiteralString = (
+    "seq, venue_time_ns, price, size, side, trade_id,"
+    " (extract(epoch from received_at) * 1000000)::bigint as received_us"
+)
+
+
+async def read_trades(tx: Transaction, query: TradeQuery) -> list[StoredTrade]:
+    """Ascending by sequence."""
+    span: LiteralString = ""
+    if query.start_ns is not None:
+        span += " and venue_time_ns >= %(start_ns)s"
+    if query.end_ns is not None:
+        span += " and venue_time_ns < %(end_ns)s"
+    return await tx.fetch(
+        StoredTrade,
+        f"select {_TRADE} from marketdata.trade where symbol = %(symbol)s and seq > %(after_seq)s{span}"
+        " order by seq limit %(limit)s",
+        msgspec.structs.asdict(query),
+    )
+
+
+async def read_batches(tx: Transaction, symbol: str, after_seq: int, limit: int) -> list[TradeBatch]:
+    """The trades after a sequence as they were told, one batch for each moment of reception."""
+    epoch, _ = await position(tx, symbol)
+    batches: list[TradeBatch] = []
+    for row in await read_trades(tx, TradeQuery(symbol, after_seq, limit)):
+        last = batches[-1] if batches else None
+        if last is not None and last.received_us == row.received_us and row.seq == last.last_seq + 1:
+            last.trades.append(row.trade())
+        else:
+            batches.append(TradeBatch(symbol, epoch, row.seq, [row.trade()], row.received_us))
+    return batches
+
+
+async def latest_trade(tx: Transaction, symbol: str) -> LastTrade | None:
+    rows = await tx.fetch(
+        StoredTrade,
+        f"select {_TRADE} from marketdata.trade where symbol = %s order by seq desc limit 1",
+        (symbol,),
+    )
+    if not rows:
+        return None
+    epoch, _ = await position(tx, symbol)
+    row = rows[0]
+    return LastTrade(
+        symbol, epoch, row.seq, row.venue_time_ns, row.price, row.size, row.side, row.trade_id, row.received_us
+    )
+
+
+_BAR: LiteralString = (
+    "symbol, interval, start_ns, open, high, low, close, volume, notional::bigint as notional, trades,"
+    " first_ns, last_ns, revision, true as is_final"
+)
+
+
+async def read_bars(tx: Transaction, query: BarQuery) -> list[Bar]:
+    """Final bars, ascending, of `start_ns <= start < end_ns` after the cursor."""
+    return await tx.fetch(
+        Bar,
+        f"select {_BAR} from marketdata.bar"
+        " where symbol = %(symbol)s and interval = %(interval)s and start_ns >= %(start_ns)s"
+        " and start_ns < %(end_ns)s and (%(after_ns)s::bigint is null or start_ns > %(after_ns)s)"
+        " order by start_ns limit %(limit)s",
+        msgspec.structs.asdict(query),
+    )
+
+
+async def read_open_bars(tx: Transaction, symbol: str) -> tuple[Bar, ...]:
+    packed = await tx.value("select open_bars from marketdata.trade_stream where symbol = %s", (symbol,))
+    return msgspec.msgpack.decode(packed, type=tuple[Bar, ...]) if packed is not None else ()
+
+
+async def sweep_trades(tx: Transaction, venue: str, before: datetime, limit: int) -> int:
+    """Delete up to `limit` of each symbol's oldest trades received before an instant; returns how many."""
+    return await tx.execute(
+        "delete from marketdata.trade t using ("
+        "  select old.symbol, old.seq from marketdata.instrument i cross join lateral ("
+        "    select symbol, seq, received_at from marketdata.trade"
+        "    where symbol = i.symbol order by seq limit %s) old"
+        "  where i.venue = %s and old.received_at < %s) gone"
+        " where t.symbol = gone.symbol and t.seq = gone.seq",
+        (limit, venue, before),
+    )
+
+
+async def sweep_bars(tx: Transaction, venue: str, interval: Interval, before_ns: int) -> int:
+    """Delete a venue's bars of one interval that start before a time; returns how many."""
+    return await tx.execute(
+        "delete from marketdata.bar b using marketdata.instrument i"
+        " where i.venue = %s and b.symbol = i.symbol and b.interval = %s and b.start_ns < %s",
+        (venue, interval, before_ns),
+    )

@@ -1,0 +1,110 @@
+"""Writing trades and bars: the SQL of the recorder."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from agio.marketdata.bars import Folded
+from agio.marketdata.events import INTERVAL_NS, Bar, Trade
+from agio.platform.db import Transaction
+
+
+class TradeStream(msgspec.Struct, frozen=True):
+    epoch: str
+    last_seq: int
+    open_bars: bytes
+
+    def bars(self) -> tuple[Bar, ...]:
+        return msgspec.msgpack.decode(self.open_bars, type=tuple[Bar, ...])
+
+
+async def lock_stream(tx: Transaction, symbol: str) -> TradeStream:
+    """The symbol's stream, locked until the transaction ends; made when it is new."""
+    sql = "select epoch, last_seq, open_bars from marketdata.trade_stream where symbol = %s for update"
+    stream = await tx.fetch_one(TradeStream, sql, (symbol,))
+    if stream is None:
+        await tx.execute(
+            "insert into marketdata.trade_stream (symbol) values (%s) on conflict do nothing", (symbol,)
+        )
+        stream = await tx.fetch_one(TradeStream, sql, (symbol,))
+    assert stream is not None, "a row that was just inserted can be read"  # noqa: S101
+    return stream
+
+
+async def advance_stream(tx: Transaction, symbol: str, last_seq: int, open_bars: tuple[Bar, ...]) -> None:
+    await tx.execute(
+        "update marketdata.trade_stream set last_seq = %s, open_bars = %s where symbol = %s",
+        (last_seq, msgspec.msgpack.encode(open_bars), symbol),
+    )
+
+
+async def insert_trades(
+    tx: Transaction, symbol: str, first_seq: int, trades: Sequence[Trade], received_at: datetime
+) -> None:
+    """Binary COPY; sequences are consecutive from `first_seq`."""
+    statement = (
+        "copy marketdata.trade (symbol, seq, venue_time_ns, price, size, side, trade_id, received_at)"
+        " from stdin (format binary)"
+    )
+    async with tx.connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(["text", "int8", "int8", "int8", "int8", "int2", "text", "timestamptz"])
+        for seq, trade in enumerate(trades, start=first_seq):
+            await copy.write_row(
+                (
+                    symbol,
+                    seq,
+                    trade.venue_time_ns,
+                    trade.price,
+                    trade.size,
+                    trade.side,
+                    trade.trade_id,
+                    received_at,
+                )
+            )
+
+
+async def save_bars(tx: Transaction, folded: Folded) -> tuple[Bar, ...]:
+    """Store bars that ended and merge late parts into theirs; returns them as they now stand."""
+    parts = (*folded.finished, *folded.late)
+    if not parts:
+        return ()
+    columns = list(zip(*(msgspec.structs.astuple(bar)[:12] for bar in parts), strict=True))
+    return tuple(
+        await tx.fetch(
+            Bar,
+            "insert into marketdata.bar as b (symbol, interval, start_ns, open, high, low, close, volume,"
+            " notional, trades, first_ns, last_ns)"
+            " select * from unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],"
+            " %s::bigint[], %s::bigint[], %s::bigint[], %s::numeric[], %s::bigint[], %s::bigint[], %s::bigint[])"
+            " on conflict (symbol, interval, start_ns) do update set"
+            " open = case when excluded.first_ns < b.first_ns then excluded.open else b.open end,"
+            " high = greatest(b.high, excluded.high), low = least(b.low, excluded.low),"
+            " close = case when excluded.last_ns >= b.last_ns then excluded.close else b.close end,"
+            " volume = b.volume + excluded.volume, notional = b.notional + excluded.notional,"
+            " trades = b.trades + excluded.trades, first_ns = least(b.first_ns, excluded.first_ns),"
+            " last_ns = greatest(b.last_ns, excluded.last_ns), revision = b.revision + 1"
+            " returning symbol, interval, start_ns, open, high, low, close, volume,"
+            " notional::bigint as notional, trades, first_ns, last_ns, revision, true as is_final",
+            [list(column) for column in columns],
+        )
+    )
+
+
+async def forget_bars_from(tx: Transaction, symbol: str, start_ns: int) -> None:
+    """Drop a symbol's bars from the minute of a time on: a tape that is played again draws them anew."""
+    minute = INTERVAL_NS["1m"]
+    await tx.execute(
+        "delete from marketdata.bar where symbol = %s and start_ns >= %s",
+        (symbol, start_ns // minute * minute),
+    )
+
+
+async def read_back(tx: Transaction, symbol: str, first_seq: int, count: int) -> list[Trade]:
+    """What is stored under some sequences, to compare with what was meant to be."""
+    rows = await tx.fetch_tuples(
+        "select venue_time_ns, price, size, side, trade_id from marketdata.trade"
+        " where symbol = %s and seq >= %s and seq < %s order by seq",
+        (symbol, first_seq, first_seq + count),
+    )
+    return [Trade(*row) for row in rows]

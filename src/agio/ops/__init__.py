@@ -1,0 +1,1 @@
+"""Health, readiness, metrics and the inventory of what the service offers."""

@@ -1,0 +1,301 @@
+"""BOOK channels: a snapshot, then deltas each of which names the one before it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from agio.kernel.problem import Problem
+from agio.platform.channels import ChannelHandle, Push
+from agio.streaming.chunks import Chunk
+from agio.streaming.encoding import encode_message, encode_snapshot
+from agio.streaming.errors import ChannelUnavailable
+from agio.streaming.hub import Hub, HubServices, Subscription
+from agio.streaming.outbound import OutboundQueue
+from agio.streaming.tiers import TIERS, TierTimer
+
+_RECENT_DELTAS = 512
+_SNAPSHOT_ATTEMPTS = 10
+_SNAPSHOT_PAUSE_SECONDS = 0.05
+
+Levels = list[tuple[str, str]]
+
+
+class _Sides(msgspec.Struct):
+    bids: Levels
+    asks: Levels
+
+
+_decode_sides = msgspec.json.Decoder(_Sides).decode
+
+
+def merge_deltas(deltas: Sequence[Push]) -> Push:
+    """One delta with the effect of several consecutive ones."""
+    if len(deltas) == 1:
+        return deltas[0]
+    bids: dict[str, str] = {}
+    asks: dict[str, str] = {}
+    for delta in deltas:
+        sides = _decode_sides(delta.d)
+        bids.update(sides.bids)
+        asks.update(sides.asks)
+    last = deltas[-1]
+    payload = msgspec.json.encode(_Sides(bids=list(bids.items()), asks=list(asks.items())))
+    return Push(q=last.q, t=last.t, d=payload, p=deltas[0].p, crc=last.crc)
+
+
+class BookPoint:
+    """A conflation point: all subscriptions of one tier, and the deltas since its last flush."""
+
+    def __init__(self, hub: "BookHub", tier: str) -> None:
+        self.flushed_at = 0.0
+        self.subscriptions: dict[BookSubscription, None] = {}
+        self._hub = hub
+        self._is_raw = tier == "raw"
+        self._deltas: list[Push] = []
+        self._timer = TierTimer(TIERS[tier], self.flush)
+
+    def add(self, delta: Push) -> None:
+        if not self.subscriptions:
+            return
+        self._deltas.append(delta)
+        if self._is_raw:
+            self._hub.services.ticker.offer_channel(self, is_urgent=False)
+        else:
+            self._timer.arm()
+
+    def flush(self) -> None:
+        deltas, self._deltas = self._deltas, []
+        if not deltas:
+            return
+        self.flushed_at = asyncio.get_running_loop().time()
+        pushes = deltas if self._is_raw else [merge_deltas(deltas)]
+        chunk = Chunk(self._hub.number, self._hub.label, pushes)
+        for subscription in list(self.subscriptions):
+            subscription.deliver(chunk)
+
+    def forget(self) -> None:
+        """Drop what was gathered: a snapshot replaces it."""
+        self._deltas = []
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+
+class BookHub(Hub):
+    """Follows the chain of deltas; a broken link costs everybody one snapshot, never a wrong book."""
+
+    def __init__(self, number: int, channel: str, handle: ChannelHandle, services: HubServices) -> None:
+        super().__init__(number, channel, handle, services)
+        self.points = {tier: BookPoint(self, tier) for tier in TIERS}
+        self._recent: deque[Push] = deque(maxlen=_RECENT_DELTAS)
+        """Consecutive deltas, newest last."""
+        self._asking: asyncio.Task[Push] | None = None
+
+    async def begin(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        await super().close()
+        for point in self.points.values():
+            point.stop()
+
+    def subscriptions(self) -> list[Subscription]:
+        return [subscription for point in self.points.values() for subscription in point.subscriptions]
+
+    @property
+    def last(self) -> int | None:
+        """The newest sequence seen on the bus; None before the first."""
+        return self._recent[-1].q if self._recent else None
+
+    def accept(self, pushes: list[Push]) -> None:
+        for push in pushes:
+            if push.snapshot or push.p is None:
+                self._break_chain()
+            elif self.last is None or push.p == self.last:
+                self._follow(push)
+            elif push.q > self.last or push.p > self.last or push.t > self._recent[-1].t:
+                self.services.metrics.gaps.labels(self.channel.partition(":")[0]).inc()
+                self._break_chain()
+                self._follow(push)
+
+    def after(self, sequence: int) -> list[Push] | None:
+        """The deltas that lead from a sequence to the newest; None when the chain does not reach it."""
+        if self.last is None or sequence >= self.last:
+            return []
+        deltas = [delta for delta in self._recent if delta.q > sequence]
+        return deltas if deltas[0].p == sequence else None
+
+    async def verify(self) -> None:
+        """After a silence of the bus: start all subscriptions from a new snapshot if the book moved on."""
+        snapshot = await self._shared_snapshot()
+        if self.last is None or snapshot.q != self.last:
+            self._break_chain()
+
+    async def snapshot(self) -> Push:
+        """A snapshot from which the deltas at hand lead on; raises ChannelUnavailable when there is none."""
+        for _ in range(_SNAPSHOT_ATTEMPTS):
+            snapshot = await self._shared_snapshot()
+            if self.after(snapshot.q) is not None:
+                return snapshot
+            await asyncio.sleep(_SNAPSHOT_PAUSE_SECONDS)
+        raise ChannelUnavailable("the book has no snapshot that fits its updates; subscribe again")
+
+    async def _shared_snapshot(self) -> Push:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._fetch())
+            self._asking.add_done_callback(self._asked)
+        return await asyncio.shield(self._asking)
+
+    async def _fetch(self) -> Push:
+        pushes = await self.ask(self.handle.snapshot)
+        if not pushes:
+            raise ChannelUnavailable("the book is empty: its venue has not told it yet")
+        return pushes[-1]
+
+    def _asked(self, task: asyncio.Task[Push]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            task.exception()
+
+    def _follow(self, push: Push) -> None:
+        self._recent.append(push)
+        for point in self.points.values():
+            point.add(push)
+
+    def _break_chain(self) -> None:
+        self._recent.clear()
+        for point in self.points.values():
+            point.forget()
+            for subscription in list(point.subscriptions):
+                subscription.restart()
+
+
+class BookSubscription(Subscription):
+    """Snapshot, deltas, and a new snapshot whenever the chain does not hold or the reader was too slow."""
+
+    def __init__(
+        self,
+        channel: str,
+        handle: ChannelHandle,
+        hub: BookHub,
+        queue: OutboundQueue,
+        ended: Callable[[Subscription, Problem], None],
+        tier: str,
+    ) -> None:
+        super().__init__(channel, handle, queue, ended)
+        self._hub = hub
+        self._tier = tier
+        self._last: int | None = None
+        """What the client has; None while a snapshot is on its way."""
+        self._snapshot: Push | None = None
+        self._skipped: tuple[int, int] | None = None
+        self._restarting: asyncio.Task[None] | None = None
+
+    @property
+    def hub(self) -> BookHub:
+        return self._hub
+
+    async def prepare(self) -> None:
+        self._snapshot = await self._hub.snapshot()
+
+    def describe(self) -> dict[str, object]:
+        top = self._snapshot.q if self._snapshot is not None else 0
+        return {"ch": self.channel, "n": self._hub.number, "epoch": "", "seq": top, "tier": self._tier}
+
+    def activate(self) -> None:
+        self._hub.points[self._tier].subscriptions[self] = None
+        if self._snapshot is None or not self._begin(self._snapshot):
+            self.restart()
+        self._snapshot = None
+
+    def deliver(self, chunk: Chunk) -> None:
+        if self._last is None or chunk.last <= self._last:
+            return
+        if self.queue.is_conflating:
+            self._skip(chunk.pushes)
+            self.queue.conflate(self)
+            return
+        if chunk.previous != self._last:
+            self._bridge(chunk.last)
+            return
+        self._last = chunk.last
+        self.queue.put_chunk(chunk, self)
+
+    def withdraw(self, chunk: Chunk) -> None:
+        self._skip(chunk.pushes)
+
+    def settle(self) -> None:
+        """The reader caught up: say what was left out and send a new snapshot."""
+        skipped, self._skipped = self._skipped, None
+        if skipped is not None:
+            notice = {"op": "skipped", "n": self._hub.number, "from": skipped[0], "to": skipped[1]}
+            self.queue.put_frame(encode_message(self.queue.encoding, notice))
+        self.restart()
+
+    async def resync(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again from a snapshot."""
+        self._last = None
+        if self.is_closed or self._restarting is not None or self.queue.is_conflating:
+            if self.queue.is_conflating:
+                self.queue.conflate(self)
+            return
+        self._restarting = self._hub.services.start(self._restart())
+
+    def close(self) -> None:
+        super().close()
+        self._hub.points[self._tier].subscriptions.pop(self, None)
+        self.queue.forget(self)
+        if self._restarting is not None:
+            self._restarting.cancel()
+
+    async def _restart(self) -> None:
+        try:
+            while not self.is_closed and not self._begin(await self._hub.snapshot()):
+                await asyncio.sleep(_SNAPSHOT_PAUSE_SECONDS)
+        except Problem as problem:
+            self.end(problem)
+        except Exception as error:  # noqa: BLE001 - the source is away: the client may ask again
+            self.end(ChannelUnavailable(f"no snapshot: {type(error).__name__}"))
+        finally:
+            self._restarting = None
+
+    def _begin(self, snapshot: Push) -> bool:
+        """Send the snapshot and the deltas behind it, if they fit together."""
+        deltas = self._hub.after(snapshot.q)
+        if deltas is None:
+            return False
+        self.queue.put_frame(encode_snapshot(self.queue.encoding, self._hub.number, snapshot))
+        self._last = snapshot.q
+        self._send(deltas)
+        return True
+
+    def _bridge(self, target: int) -> None:
+        """This subscription stands between two flushes of its tier: lead it to the shared chain."""
+        assert self._last is not None
+        deltas = self._hub.after(self._last)
+        wanted = [delta for delta in deltas or () if delta.q <= target]
+        if wanted:
+            self._send(wanted)
+        else:
+            self.restart()
+
+    def _send(self, deltas: Sequence[Push]) -> None:
+        if not deltas:
+            return
+        pushes = deltas if self._tier == "raw" else [merge_deltas(deltas)]
+        self._last = pushes[-1].q
+        self.queue.put_chunk(Chunk(self._hub.number, self._hub.label, pushes), self)
+
+    def _skip(self, deltas: Iterable[Push]) -> None:
+        self._last = None
+        count = 0
+        for delta in deltas:
+            count += 1
+            low, high = self._skipped or (delta.q, delta.q)
+            self._skipped = (min(low, delta.q), max(high, delta.q))
+        self._hub.services.metrics.drops.labels(self.channel.partition(":")[0]).inc(count)

@@ -1,0 +1,214 @@
+"""A subscription to a LOG channel: live, or behind and reading ring and history up to the live end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from agio.kernel.problem import Problem
+from agio.platform.channels import ChannelHandle, Push
+from agio.streaming.chunks import Chunk, split
+from agio.streaming.errors import ChannelUnavailable
+from agio.streaming.hub import Subscription
+from agio.streaming.log_hub import HistoryLost, LogHub, LogReader
+from agio.streaming.outbound import OutboundQueue
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.05
+_LAST_PAUSE_SECONDS = 1.0
+_PATIENCE_SECONDS = 20.0
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a client stands on a log: everything up to `seq` of `epoch` has been seen."""
+
+    seq: int
+    epoch: str | None = None
+
+
+class LogSubscription(LogReader):
+    """Delivers each message exactly once, in order, from where the client stands."""
+
+    def __init__(
+        self,
+        channel: str,
+        handle: ChannelHandle,
+        hub: LogHub,
+        queue: OutboundQueue,
+        ended: Callable[[Subscription, Problem], None],
+        position: Position | None,
+        lock: asyncio.Lock,
+    ) -> None:
+        super().__init__(channel, handle, queue, ended)
+        self.cursor = 0
+        self.lagging_since: float | None = None
+        """Since when the reader is too slow for the live end; None while it keeps up or resumes."""
+        self._hub = hub
+        self._from = position
+        self._lock = lock
+        """Shared by the connection's subscriptions, so that they fill its queue one after the other."""
+        self._refusal: str | None = None
+        self._page: Sequence[Push] = ()
+        self._catching_up: asyncio.Task[None] | None = None
+
+    @property
+    def hub(self) -> LogHub:
+        return self._hub
+
+    @property
+    def position(self) -> int:
+        return self.cursor
+
+    async def prepare(self) -> None:
+        """Decide whether the client's position can be resumed, wholly or not at all."""
+        if self._from is None:
+            return
+        self._refusal = await self._check(self._from)
+        outcome = self._refusal or "recovered"
+        self._hub.services.metrics.resumes.labels(outcome).inc()
+
+    def describe(self) -> dict[str, object]:
+        hub = self._hub
+        entry: dict[str, object] = {"ch": self.channel, "n": hub.number, "epoch": hub.epoch, "seq": hub.top}
+        if self._from is None:
+            return entry
+        if self._refusal is None:
+            return {**entry, "recovered": True, "replay": max(0, hub.top - self._from.seq)}
+        entry |= {"recovered": False, "replay": 0, "reason": self._refusal}
+        if self.handle.history_url is not None:
+            after = self._from.seq if self._refusal in {"too_far", "trimmed"} else 0
+            joint = "&" if "?" in self.handle.history_url else "?"
+            entry["rest"] = f"{self.handle.history_url}{joint}after_seq={after}"
+        return entry
+
+    def activate(self) -> None:
+        if self._from is None or self._refusal is not None:
+            self.cursor = self._hub.top
+            self._hub.live[self] = None
+            return
+        self.cursor = self._from.seq
+        self._fall_behind()
+
+    def deliver(self, chunk: Chunk) -> None:
+        if chunk.last <= self.cursor:
+            return
+        if self.queue.is_congested or chunk.first > self.cursor + 1:
+            self.lagging_since = asyncio.get_running_loop().time()
+            self._fall_behind()
+            return
+        part = chunk.after(self.cursor)
+        if part is not None:
+            self.cursor = part.last
+            self.queue.put_chunk(part)
+
+    async def resync(self) -> None:
+        raise ChannelUnavailable("a log has no snapshot: subscribe again with `from`")
+
+    def close(self) -> None:
+        super().close()
+        self._hub.live.pop(self, None)
+        self._hub.behind.pop(self, None)
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+
+    async def _check(self, position: Position) -> str | None:
+        """Why the position cannot be resumed; None when it can."""
+        hub = self._hub
+        if position.epoch != hub.epoch and not (position.epoch is None and position.seq == 0):
+            return "epoch"
+        if position.seq > hub.top:
+            epoch, top = await hub.ask(self.handle.position)
+            if epoch != hub.epoch or position.seq > top:
+                return "epoch"
+        if hub.top - position.seq > hub.services.settings.replay_limit:
+            return "too_far"
+        if position.seq >= hub.top or hub.ring.covers(position.seq):
+            return None
+        self._page = await self._read_page(position.seq)
+        if not self._page or self._page[0].q != position.seq + 1:
+            return "trimmed"
+        return None
+
+    async def _read_page(self, after: int) -> list[Push]:
+        page_size = self._hub.services.settings.replay_page
+        return await self._hub.ask(lambda: self.handle.replay(after, page_size))
+
+    def _fall_behind(self) -> None:
+        if self.is_closed:
+            return
+        self._hub.live.pop(self, None)
+        if self.cursor >= self._hub.top:
+            self._join_live()
+            return
+        self._hub.behind[self] = None
+        self._catching_up = self._hub.services.start(self._catch_up())
+
+    def _join_live(self) -> None:
+        """No await lies between this and the comparison with the top: nothing is missed or repeated."""
+        self._hub.behind.pop(self, None)
+        self._hub.live[self] = None
+        self._page = ()
+        self.lagging_since = None
+
+    async def _catch_up(self) -> None:
+        try:
+            while not self.is_closed and self.cursor < self._hub.top:
+                if not await self.queue.room():
+                    return
+                await self._send_some()
+        except Problem as problem:
+            self.end(problem)
+            return
+        if not self.is_closed:
+            self._join_live()
+
+    async def _send_some(self) -> None:
+        """Send one chunk from the page at hand, the ring, or the history."""
+        source, pushes = self._at_hand()
+        if not pushes:
+            self._page = await self._read_patiently()
+            return
+        chunk = next(split(self._hub.number, self._hub.label, pushes, self._hub.services.settings.chunk_bytes))
+        async with self._lock:
+            if not await self.queue.room() or self.is_closed:
+                return
+            self.cursor = chunk.last
+            self.queue.put_chunk(chunk)
+        self._hub.services.metrics.replayed.labels(source).inc(chunk.count)
+
+    def _at_hand(self) -> tuple[str, Sequence[Push]]:
+        page = self._page
+        if page and page[-1].q > self.cursor:
+            index = max(0, self.cursor + 1 - page[0].q)
+            return "history", page[index:]
+        ring = self._hub.ring
+        if ring.covers(self.cursor):
+            return "ring", ring.after(self.cursor, self._hub.services.settings.chunk_bytes)
+        return "history", ()
+
+    async def _read_patiently(self) -> list[Push]:
+        """A page of history behind the cursor; waits for a source that is away for a moment."""
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + _PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                page = await self._read_page(self.cursor)
+            except Exception as error:  # noqa: BLE001 - whatever a lost connection raises: ask again
+                log.info("stream_replay_failed", channel=self.channel, error=repr(error))
+                page = []
+            if page:
+                self._require_no_hole(page)
+                return page
+            if loop.time() > until:
+                raise ChannelUnavailable("the history does not answer; subscribe again with `from`")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_PAUSE_SECONDS)
+
+    def _require_no_hole(self, page: list[Push]) -> None:
+        expected = self.cursor
+        for push in page:
+            expected += 1
+            if push.q != expected:
+                raise HistoryLost(f"{push.q} follows {expected - 1} in the history")

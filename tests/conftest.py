@@ -1,0 +1,137 @@
+"""What every test can ask for: real PostgreSQL and NATS (started once), a fresh migrated database, real data."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from agio.platform.db import Database
+from agio.platform.embedded.nats import EmbeddedNats
+from agio.platform.embedded.postgres import EmbeddedPostgres
+from agio.platform.migrations import migrate
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+TEMPLATE = "agio_template"
+
+# Tests lose their database with the session: durability would only cost time.
+FAST_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "120",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+}
+_numbers = count(1)
+
+
+class Databases(NamedTuple):
+    """URLs of one database as each of its roles."""
+
+    app_url: str
+    engine_url: str
+    owner_url: str
+    name: str
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder that the unprivileged account of an embedded server can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="agio-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def embedded_postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """One PostgreSQL server for the whole session."""
+    server = EmbeddedPostgres(server_folder / "postgres-home", settings=FAST_SETTINGS)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def embedded_nats(server_folder: Path) -> Iterator[EmbeddedNats]:
+    """One NATS server for the whole session."""
+    server = EmbeddedNats(server_folder / "nats-home")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_url(embedded_nats: EmbeddedNats) -> str:
+    """The session's NATS server; subjects and streams are shared, so name them after your test."""
+    return embedded_nats.url()
+
+
+@pytest.fixture(scope="session")
+def owner_url(embedded_postgres: EmbeddedPostgres) -> str:
+    """The session's PostgreSQL server as `agio_owner`, in a database without any migrations."""
+    return embedded_postgres.url()
+
+
+@pytest.fixture(scope="session")
+def template_database(embedded_postgres: EmbeddedPostgres, owner_url: str) -> str:
+    """The name of a database with all migrations, made once and copied for each test."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
+    migrate(embedded_postgres.url(database=TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def databases(
+    embedded_postgres: EmbeddedPostgres, owner_url: str, template_database: str
+) -> Iterator[Databases]:
+    """A fresh migrated database of this test's own, dropped afterwards."""
+    name = f"agio_test_{next(_numbers)}"
+    copy = sql.SQL("create database {} template {} strategy file_copy").format(
+        sql.Identifier(name), sql.Identifier(template_database)
+    )
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(copy)
+    yield Databases(
+        app_url=embedded_postgres.url("agio_app", name),
+        engine_url=embedded_postgres.url("agio_engine", name),
+        owner_url=embedded_postgres.url(database=name),
+        name=name,
+    )
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def app_database(databases: Databases) -> AsyncIterator[Database]:
+    """The fresh database as the API sees it: `agio_app`, under row-level security."""
+    database = Database(databases.app_url, name="test-app")
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def engine_database(databases: Databases) -> AsyncIterator[Database]:
+    """The fresh database as the engine sees it: `agio_engine`."""
+    database = Database(databases.engine_url, name="test-engine")
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of recorded markets and prices; skips the test when this machine has none."""
+    folder = Path(os.environ.get("AGIO_TEST_DATA") or CHECKOUT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no recorded data: set AGIO_TEST_DATA to its folder (looked at {folder})")
+    return folder
