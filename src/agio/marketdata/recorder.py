@@ -12,7 +12,7 @@ from agio.kernel.time import from_micros
 from agio.marketdata import store, trade_store
 from agio.marketdata.api import Fence, Recorded, StaleWriter
 from agio.marketdata.bars import fold_trades
-from agio.marketdata.events import MAX_BATCH, Trade, TradeBatch, encode, trades_subject
+from agio.marketdata.events import INTERVAL_NS, MAX_BATCH, Trade, TradeBatch, encode, trades_subject
 from agio.marketdata.publisher import Publisher
 from agio.platform.bus import Bus
 from agio.platform.clock import Clock
@@ -117,8 +117,9 @@ class Recorder:
         attempt.expect(symbol, stream.last_seq)
         open_bars = stream.bars()
         if rewind_to_ns is not None:
-            await trade_store.forget_bars_from(tx, symbol, rewind_to_ns)
-            open_bars = tuple(bar for bar in open_bars if bar.last_ns < rewind_to_ns)
+            minute_ns = rewind_to_ns - rewind_to_ns % INTERVAL_NS["1m"]
+            await trade_store.forget_bars_from(tx, symbol, minute_ns)
+            open_bars = tuple(bar for bar in open_bars if bar.start_ns < minute_ns)
         folded = fold_trades(symbol, open_bars, trades)
         first_seq = stream.last_seq + 1
         await trade_store.insert_trades(tx, symbol, first_seq, trades, from_micros(attempt.received_us))

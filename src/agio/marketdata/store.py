@@ -128,7 +128,15 @@ async def latest_trade(tx: Transaction, symbol: str) -> LastTrade | None:
     epoch, _ = await position(tx, symbol)
     row = rows[0]
     return LastTrade(
-        symbol, epoch, row.seq, row.venue_time_ns, row.price, row.size, row.side, row.trade_id, row.received_us
+        symbol,
+        epoch,
+        row.seq,
+        row.venue_time_ns,
+        row.price,
+        row.size,
+        row.side,
+        row.trade_id,
+        row.received_us,
     )
 
 

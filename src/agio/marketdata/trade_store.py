@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from agio.marketdata.bars import Folded
-from agio.marketdata.events import INTERVAL_NS, Bar, Trade
+from agio.marketdata.events import Bar, Trade
 from agio.platform.db import Transaction
 
 
@@ -92,12 +92,8 @@ async def save_bars(tx: Transaction, folded: Folded) -> tuple[Bar, ...]:
 
 
 async def forget_bars_from(tx: Transaction, symbol: str, start_ns: int) -> None:
-    """Drop a symbol's bars from the minute of a time on: a tape that is played again draws them anew."""
-    minute = INTERVAL_NS["1m"]
-    await tx.execute(
-        "delete from marketdata.bar where symbol = %s and start_ns >= %s",
-        (symbol, start_ns // minute * minute),
-    )
+    """Drop a symbol's bars from a time on: a tape that is played again draws them anew."""
+    await tx.execute("delete from marketdata.bar where symbol = %s and start_ns >= %s", (symbol, start_ns))
 
 
 async def read_back(tx: Transaction, symbol: str, first_seq: int, count: int) -> list[Trade]:

@@ -3,8 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
-import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -32,8 +38,7 @@ class Metrics:
         )
         self._bound_requests: dict[tuple[str, str, int], Counter] = {}
         self._bound_seconds: dict[tuple[str, str], Histogram] = {}
-        self._process = psutil.Process()
-        self._add_process_gauges()
+        ProcessCollector(registry=self.registry)
         information = Gauge(
             "agio_build", "Always 1; the labels say what runs", ["process", "version"], registry=self.registry
         )
@@ -60,17 +65,3 @@ class Metrics:
     def render(self) -> bytes:
         """Everything in the Prometheus text format."""
         return generate_latest(self.registry)
-
-    def _add_process_gauges(self) -> None:
-        self.add_gauge(
-            "agio_process_resident_bytes", "Resident memory", lambda: float(self._process.memory_info().rss)
-        )
-        self.add_gauge("agio_process_cpu_seconds", "Processor time used since the start", self._cpu_seconds)
-        self.add_gauge(
-            "agio_process_open_files", "Open file descriptors", lambda: float(self._process.num_fds())
-        )
-        self.add_gauge("agio_process_start_seconds", "Start, seconds since 1970", self._process.create_time)
-
-    def _cpu_seconds(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)

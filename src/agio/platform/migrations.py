@@ -18,6 +18,8 @@ from psycopg import sql
 ROOMS = ("platform", "identity", "ledger", "custody", "marketdata", "trading", "analytics")
 """Every room that owns a schema, lowest first."""
 
+CREATE_ROLE = "create role {} login nosuperuser nocreatedb nocreaterole noinherit "
+
 LOGIN_ROLES = ("agio_app", "agio_engine")
 
 _LOCK = 0x6167696F  # "agio"
@@ -96,13 +98,13 @@ def migrate(owner_url: str, on_applied: Callable[[Migration], None] = lambda _: 
 def _ensure_roles(connection: psycopg.Connection, owner_url: str) -> None:
     for role in LOGIN_ROLES:
         exists = connection.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
-        statement = "alter role {} " if exists else "create role {} "
+        statement = "alter role {} " if exists else CREATE_ROLE
         # The server logs statements that fail: a SCRAM verifier there gives nothing away.
         verifier = connection.pgconn.encrypt_password(
             role_password(owner_url, role).encode(), role.encode(), b"scram-sha-256"
         ).decode()
-        options = "login nosuperuser nocreatedb nocreaterole noinherit password {}"
-        connection.execute(sql.SQL(statement + options).format(sql.Identifier(role), sql.Literal(verifier)))
+        text = sql.SQL(statement + "password {}")
+        connection.execute(text.format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 def _ensure_record(connection: psycopg.Connection) -> None:

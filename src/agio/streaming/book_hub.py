@@ -91,6 +91,8 @@ class BookHub(Hub):
         self.points = {tier: BookPoint(self, tier) for tier in TIERS}
         self._recent: deque[Push] = deque(maxlen=_RECENT_DELTAS)
         """Consecutive deltas, newest last."""
+        self._floor = 0
+        """A whole book was told at this sequence: older snapshots do not count."""
         self._asking: asyncio.Task[Push] | None = None
 
     async def begin(self) -> None:
@@ -112,17 +114,21 @@ class BookHub(Hub):
     def accept(self, pushes: list[Push]) -> None:
         for push in pushes:
             if push.snapshot or push.p is None:
+                self._floor = push.q
                 self._break_chain()
             elif self.last is None or push.p == self.last:
                 self._follow(push)
-            elif push.q > self.last or push.p > self.last or push.t > self._recent[-1].t:
+            elif push.q > self.last or push.t > self._recent[-1].t:
+                self._floor = 0
                 self.services.metrics.gaps.labels(self.channel.partition(":")[0]).inc()
                 self._break_chain()
                 self._follow(push)
 
     def after(self, sequence: int) -> list[Push] | None:
         """The deltas that lead from a sequence to the newest; None when the chain does not reach it."""
-        if self.last is None or sequence >= self.last:
+        if self.last is None:
+            return [] if sequence >= self._floor else None
+        if sequence >= self.last:
             return []
         deltas = [delta for delta in self._recent if delta.q > sequence]
         return deltas if deltas[0].p == sequence else None
@@ -211,11 +217,11 @@ class BookSubscription(Subscription):
         self._snapshot = None
 
     def deliver(self, chunk: Chunk) -> None:
-        if self._last is None or chunk.last <= self._last:
-            return
-        if self.queue.is_conflating:
+        if self.queue.is_conflating and (self._last is not None or self._skipped is not None):
             self._skip(chunk.pushes)
             self.queue.conflate(self)
+            return
+        if self._last is None or chunk.last <= self._last:
             return
         if chunk.previous != self._last:
             self._bridge(chunk.last)

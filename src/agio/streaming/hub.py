@@ -46,6 +46,11 @@ class HubServices:
         task.add_done_callback(self._ended)
         return task
 
+    def run(self, work: Coroutine[object, object, None]) -> None:
+        """Start something that nobody waits for."""
+        task = self.start(work)
+        del task
+
     async def stop(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:

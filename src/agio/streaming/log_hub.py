@@ -1,6 +1,7 @@
 """LOG channels: every message exactly once and in order, whatever the bus loses, repeats or reorders."""
 
 import asyncio
+from abc import abstractmethod
 
 import structlog
 
@@ -38,8 +39,9 @@ class HistoryLost(ChannelUnavailable):
 class LogReader(Subscription):
     """The part of a subscription that a LOG hub knows."""
 
+    @abstractmethod
     def deliver(self, chunk: Chunk) -> None:
-        raise NotImplementedError
+        """Take consecutive messages; called in order, also with some that the reader has."""
 
 
 class LogHub(Hub):
@@ -172,11 +174,12 @@ class LogHub(Hub):
             self._healing = None
 
     async def _fill_hole(self) -> None:
-        pause, fruitless = _FIRST_PAUSE_SECONDS, 0
+        pause, fruitless, is_epoch_known = _FIRST_PAUSE_SECONDS, 0, False
         while not self.is_closed and (self._ahead or self.top < self._target):
             try:
-                if fruitless in {0, _FRUITLESS_ROUNDS}:
+                if not is_epoch_known:
                     await self._require_epoch()
+                    is_epoch_known = True
                 page = await self.ask(lambda: self.handle.replay(self.top, _HEAL_PAGE))
             except Problem as problem:
                 if isinstance(problem, EpochChanged):
@@ -192,6 +195,7 @@ class LogHub(Hub):
             self._drain_ahead()
             if page is not None:
                 fruitless += 1
+                is_epoch_known = fruitless < _FRUITLESS_ROUNDS
                 if fruitless > _FRUITLESS_ROUNDS:
                     raise HistoryLost(f"nothing follows {self.top} in the history")
             await asyncio.sleep(pause)
@@ -215,7 +219,7 @@ class LogHub(Hub):
         now = asyncio.get_running_loop().time()
         if now - self._verified_at >= _VERIFY_PAUSE_SECONDS:
             self._verified_at = now
-            self.services.start(self._verify_quietly())
+            self.services.run(self._verify_quietly())
 
     async def _verify_quietly(self) -> None:
         try:

@@ -23,7 +23,8 @@ class TestFixtures:
         async with app_database.transaction() as tx:
             assert (
                 await tx.value(
-                    "select bool_or(rolsuper or rolbypassrls) from pg_roles where rolname like %s", ("agio_%",)
+                    "select bool_or(rolsuper or rolbypassrls) from pg_roles where rolname like %s",
+                    ("agio_%",),
                 )
                 is False
             )

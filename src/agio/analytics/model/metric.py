@@ -1,4 +1,4 @@
-"""What every number is delivered as: a value with its unit, convention, sample size and, if null, a reason."""
+"""What every number is delivered as: a value with its unit, convention, sample size or the reason of a null."""
 
 import math
 from collections.abc import Mapping, Sequence

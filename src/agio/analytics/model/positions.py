@@ -13,9 +13,9 @@ COST_UNITS = 10**9
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
-    """One execution: quantity in the instrument's units, notional and fee in the quote's smallest unit."""
+    """One execution: quantity in the asset's smallest unit, notional and fee in the base currency's."""
 
-    symbol: str
+    asset: str
     side: Literal["buy", "sell"]
     quantity: int
     notional: int

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agio.analytics.model.history import AccountHistory, Flow, Worth
 from agio.analytics.model.returns import FlowTiming, period_returns
 from agio.kernel.time import from_micros
 
@@ -32,17 +33,6 @@ PERIODS_PER_YEAR: Mapping[Frequency, float] = {
 """Every calendar period is valued, nights and weekends included, so these are the factors of the series."""
 
 MAX_PERIODS = 10_000
-
-
-class Move(msgspec.Struct, frozen=True, gc=False):
-    """One change of a balance of the portfolio's accounts, in the asset's smallest unit."""
-
-    at_us: int
-    asset: str
-    amount: int
-    journal_id: str
-    is_external: bool
-    """True for money or securities that came from or went to outside of the portfolio."""
 
 
 class PriceSource(msgspec.Struct, frozen=True):
@@ -103,20 +93,19 @@ def count_periods(frequency: Frequency, first_us: int, last_us: int) -> int:
     return max(0, -(-(last_us - first_us // period * period) // period))
 
 
-def balances_at(moves: Iterable[Move], boundaries: Instants) -> dict[str, list[int]]:
+def balances_at(histories: Sequence[AccountHistory], boundaries: Instants) -> dict[str, list[int]]:
     """Each asset's balance at each boundary: entries strictly before it, at the last one up to it."""
-    times: dict[str, list[int]] = {}
-    amounts: dict[str, list[int]] = {}
-    for move in moves:
-        times.setdefault(move.asset, []).append(move.at_us)
-        amounts.setdefault(move.asset, []).append(move.amount)
     result: dict[str, list[int]] = {}
-    for asset, instants in times.items():
-        totals = np.concatenate(([0], np.cumsum(np.array(amounts[asset], dtype=object)))).tolist()
-        before = np.searchsorted(np.array(instants, dtype=np.int64), boundaries, side="left")
-        if before.size:
-            before[-1] = np.searchsorted(np.array(instants), boundaries[-1], side="right")
-        result[asset] = [totals[index] for index in before.tolist()]
+    instants = boundaries.tolist()
+    for history in histories:
+        for asset, curve in history.curves.items():
+            balances = [curve.before(instant) for instant in instants]
+            if balances:
+                balances[-1] = curve.through(instants[-1])
+            known = result.get(asset)
+            result[asset] = (
+                balances if known is None else [a + b for a, b in zip(known, balances, strict=True)]
+            )
     return result
 
 
@@ -169,43 +158,33 @@ def period_of(at_us: int, boundaries: Instants) -> int | None:
     return min(int(np.searchsorted(boundaries, at_us, side="right")) - 1, boundaries.size - 2)
 
 
-def external_flows(moves: Sequence[Move]) -> list[Move]:
-    """External moves, those of one journal and asset netted: a transfer between own accounts is none."""
-    netted: dict[tuple[str, str], Move] = {}
-    for move in moves:
-        if not move.is_external:
-            continue
-        key = (move.journal_id, move.asset)
-        known = netted.get(key)
-        amount = move.amount + (known.amount if known else 0)
-        netted[key] = msgspec.structs.replace(move, amount=amount)
-    return [move for move in netted.values() if move.amount]
+def external_flows(histories: Iterable[AccountHistory]) -> list[Flow]:
+    """Flows in order of time, those of one journal and asset netted: a move between own accounts is none."""
+    netted: dict[tuple[str, str], Flow] = {}
+    for history in histories:
+        for flow in history.flows:
+            key = (flow.journal_id, flow.asset)
+            known = netted.get(key)
+            netted[key] = flow if known is None else _plus(known, flow.amount)
+    return sorted((flow for flow in netted.values() if flow.amount), key=lambda flow: flow.at_us)
+
+
+def _plus(flow: Flow, amount: int) -> Flow:
+    return Flow(flow.at_us, flow.asset, flow.amount + amount, flow.journal_id)
 
 
 def in_base_currency(
-    flows: Iterable[Move],
-    worth: Mapping[tuple[str, int], int | None],
-    sources: Mapping[str, PriceSource],
-    base: str,
-    base_scale: int,
-) -> tuple[list[tuple[int, float]], int]:
-    """Flows in units of the base currency, and how many could not be valued.
-
-    `worth` holds the price of an asset at the instant of each flow in kind.
-    """
+    flows: Iterable[Flow], worth: Worth, base: str, base_scale: int
+) -> tuple[list[tuple[int, float]], list[str]]:
+    """Flows as (instant, amount in the base currency), and the assets of those that nobody could value."""
     valued: list[tuple[int, float]] = []
-    unvalued = 0
+    unvalued: list[str] = []
     for flow in flows:
-        if flow.asset == base:
-            valued.append((flow.at_us, flow.amount / 10**base_scale))
-            continue
-        price = worth.get((flow.asset, flow.at_us))
-        source = sources.get(flow.asset)
-        if price is None or source is None:
-            unvalued += 1
-            continue
-        scale = 10 ** (source.price_scale + source.quantity_scale)
-        valued.append((flow.at_us, flow.amount * price / scale))
+        amount = flow.amount if flow.asset == base else worth.of(flow.asset, flow.amount, flow.at_us)
+        if amount is None:
+            unvalued.append(flow.asset)
+        else:
+            valued.append((flow.at_us, amount / 10**base_scale))
     return valued, unvalued
 
 

@@ -146,7 +146,7 @@ class Child:
 
 
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
-    """A hook for the forked child: the kernel sends it `death_signal` when its parent dies, however it dies."""
+    """A hook for the forked child: the kernel signals it when its parent dies, however that happens."""
     parent = os.getpid()
     if not sys.platform.startswith("linux"):
         return lambda: None
@@ -161,7 +161,7 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
 
 
 def end_leftover(identity: Identity, steps: Sequence[StopStep]) -> None:
-    """Stop a process of an earlier life that is not our child; returns when it is gone or all steps failed."""
+    """Stop a process of an earlier life that is not our child; returns when it is gone or nothing helped."""
     for step in (*steps, StopStep(signal.SIGKILL, KILL_PATIENCE_SECONDS)):
         if not identity.is_alive():
             return

@@ -36,7 +36,7 @@ class NatsFailed(Exception):
 
 
 class EmbeddedNats:
-    """One NATS server whose JetStream store lives below `data_dir`; `port` 0 takes a free one and keeps it."""
+    """One NATS server with its JetStream store below `data_dir`; `port` 0 takes a free one and keeps it."""
 
     name = "nats"
 

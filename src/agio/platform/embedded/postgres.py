@@ -100,7 +100,9 @@ class EmbeddedPostgres:
             password = role_password(self.url(OWNER, database), user)
         else:
             password = self._password(user)
-        return f"postgresql://{quote(user)}:{quote(password, safe='')}@127.0.0.1:{self.port}/{quote(database)}"
+        return (
+            f"postgresql://{quote(user)}:{quote(password, safe='')}@127.0.0.1:{self.port}/{quote(database)}"
+        )
 
     def start(self, timeout_seconds: float = 60.0) -> None:
         """Start and wait until connections are accepted; raises PostgresFailed with the log's last lines."""

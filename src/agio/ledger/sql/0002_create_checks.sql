@@ -47,6 +47,33 @@ create function ledger.refusal_code(rank integer) returns text
                   'unknown_hold', 'hold_mismatch', 'hold_expired', 'hold_closed', 'hold_exceeded',
                   'insufficient_funds', 'limit_exceeded'])[rank];
 
+-- Effects with what they touch, as it stands before the batch.
+create function ledger.resolve(
+    effect_commands integer[], effect_kinds text[], effect_legs integer[], effect_accounts text[],
+    effect_amounts numeric[], effect_holds text[], effect_organisations text[], effect_environments text[],
+    effect_expiries timestamptz[]
+) returns ledger.effect[]
+    language sql stable
+    set search_path = ledger, pg_temp
+    set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off
+as $$
+    select array_agg(row(
+        e.n, e.cmd, e.kind, e.leg_no, e.amount, e.hold_id, a.account_no, coalesce(e.address, h.address), a.owner,
+        e.organisation_id, e.environment, a.asset, s.unit, a.flags, a.minimum_balance, a.is_frozen, a.is_closed,
+        a.credits_posted - a.debits_posted, a.debits_pending, a.version,
+        h.account_no, h.amount - h.captured - h.released, h.state, coalesce(e.expires_at, h.expires_at)
+    )::effect order by e.n)
+    from unnest(effect_commands, effect_kinds, effect_legs, effect_accounts, effect_amounts, effect_holds,
+                effect_organisations, effect_environments, effect_expiries) with ordinality
+        as e (cmd, kind, leg_no, address, amount, hold_id, organisation_id, environment, expires_at, n)
+    left join hold h on h.hold_id = e.hold_id
+        and h.organisation_id = e.organisation_id and h.environment = e.environment
+    left join account a on a.address = coalesce(e.address, h.address)
+        and a.organisation_id = e.organisation_id and a.environment = e.environment
+    left join asset s on s.asset = a.asset
+$$;
+
 -- Commands whose id is taken: rank 1 the same content, rank 2 another (the detail names the field).
 create function ledger.find_duplicates(
     kinds text[], ids text[], organisations text[], environments text[], fingerprints bytea[],
