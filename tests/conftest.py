@@ -1,4 +1,4 @@
-"""What every test can ask for: real PostgreSQL and NATS (started once), a fresh migrated database, real data."""
+"""What every test can ask for: PostgreSQL and NATS (started once), a fresh migrated database, real data."""
 
 import os
 import shutil

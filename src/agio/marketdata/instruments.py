@@ -1,11 +1,17 @@
 """The instruments of a process: read once, read again when something unknown or old is asked for."""
 
+import psycopg
+import structlog
+
+from agio.kernel.problem import Unavailable
 from agio.ledger.api import Asset, AssetMismatch, Ledger
 from agio.marketdata import store
 from agio.marketdata.errors import InstrumentMismatch, UnknownInstrument
 from agio.marketdata.model import SIM_INSTRUMENTS, SYMBOL, USD_SCALE, Calendar, Instrument
 from agio.platform.clock import Clock
 from agio.platform.db import Database
+
+log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 10.0
 UNKNOWN_SECONDS = 0.2
@@ -27,8 +33,11 @@ class InstrumentDirectory:
 
     async def instrument(self, symbol: str) -> Instrument:
         found = self._by_symbol.get(symbol)
+        if found is not None:
+            await self._refresh_quietly()
+            return self._by_symbol.get(symbol, found)
         if SYMBOL.fullmatch(symbol) is not None:
-            await self.refresh(older_than_seconds=UNKNOWN_SECONDS if found is None else REFRESH_SECONDS)
+            await self.refresh(older_than_seconds=UNKNOWN_SECONDS)
             found = self._by_symbol.get(symbol)
         if found is None:
             raise UnknownInstrument(
@@ -59,6 +68,13 @@ class InstrumentDirectory:
             instruments = await store.read_instruments(tx)
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
         self._read_at = now
+
+    async def _refresh_quietly(self) -> None:
+        """Look for changes now and then; without a database what is known still holds."""
+        try:
+            await self.refresh(older_than_seconds=REFRESH_SECONDS)
+        except (psycopg.Error, Unavailable, OSError) as error:
+            log.warning("instruments_not_refreshed", error=repr(error))
 
 
 class InstrumentRegistry:
@@ -103,8 +119,8 @@ def require_fit(existing: Instrument, wanted: Instrument) -> Instrument:
         raise InstrumentMismatch(f"{existing.symbol} is traded on {existing.venue}: give another symbol")
     if existing.price_scale < wanted.price_scale or existing.quantity_scale < wanted.quantity_scale:
         raise InstrumentMismatch(
-            f"{existing.symbol} has {existing.price_scale} and {existing.quantity_scale} decimals in price and"
-            f" size, the tape needs {wanted.price_scale} and {wanted.quantity_scale}: give another symbol"
+            f"{existing.symbol} has {existing.price_scale} and {existing.quantity_scale} decimals in price"
+            f" and size, the tape needs {wanted.price_scale} and {wanted.quantity_scale}: give another symbol"
         )
     return existing
 

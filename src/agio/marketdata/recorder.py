@@ -131,7 +131,7 @@ class Recorder:
     async def _is_already_written(
         self, tx: Transaction, symbol: str, trades: Sequence[Trade], attempt: "_Attempt"
     ) -> bool:
-        """After a failure: is the earlier attempt in the table after all? Raises StaleWriter for other trades."""
+        """After a failure: did the earlier attempt commit after all? StaleWriter if somebody else wrote."""
         if attempt.recorded is None:
             return False
         first_seq = attempt.recorded.batch.first_seq

@@ -201,7 +201,7 @@ def _load(certificate: Path, key: Path) -> _Pair | None:
 
 
 def _store(pair: _Pair, certificate: Path, key: Path) -> None:
-    """Write key, then certificate: a crash between them leaves a pair that does not match and is made anew."""
+    """Key first: a crash in between leaves a pair that does not match, which is then made anew."""
     private = pair.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -11,6 +11,7 @@ from agio.ledger.api import Command, Leg, PostJournal, ReleaseHold
 from agio.platform.db import Event, Scope
 from agio.trading.events import ORDER_FILLED, ORDER_UPDATED, fills_channel, orders_channel
 from agio.trading.model import (
+    TRANSITIONS,
     Execution,
     Order,
     OrderAction,
@@ -24,6 +25,7 @@ from agio.trading.ports import Canceled, Entered, Expired, Filled, Rejected, Rep
 from agio.trading.schemas import execution_json, order_json
 
 SOURCE = "trading"
+CANCELED_BY_CLIENT = "requested"
 
 DayEnd = Callable[[str], datetime]
 """When a day order in a symbol that enters now expires, in the venue's time."""
@@ -49,31 +51,43 @@ def fees_account(order: Order) -> LedgerAccountId:
     return LedgerAccountId(f"{order.organisation_id}:fees:{order.quote_asset}")
 
 
-def fold(orders: Mapping[OrderId, Order], reports: Sequence[Report], at: datetime, day_end: DayEnd) -> Settlement:
-    """Apply reports in order to the stored orders.
+def fold(
+    orders: Mapping[OrderId, Order],
+    reports: Sequence[Report],
+    canceled: Sequence[OrderId],
+    at: datetime,
+    day_end: DayEnd,
+) -> Settlement:
+    """Apply reports in order to the stored orders, then end those of `canceled` that no report ended.
 
-    Raises IllegalTransition or KeyError when venue and table disagree; nothing of the batch may then be
-    written.
+    A venue that knows nothing of an order has nothing to cancel: the client's wish is then fulfilled
+    here, so that no order stays in `pending_cancel`. Raises IllegalTransition or KeyError when venue and
+    table disagree; nothing of the batch may then be written.
     """
     settlement = Settlement()
     for report in reports:
-        before = settlement.changed.get(report.order_id) or orders[report.order_id]
-        if isinstance(report, Entered) and before.status not in (
-            OrderStatus.PENDING_NEW,
-            OrderStatus.PENDING_CANCEL,
-        ):
-            continue
-        after = _apply(settlement, before, report, at)
-        if after.time_in_force == "day" and after.is_open and after.expires_at is None:
-            after = msgspec.structs.replace(after, expires_at=day_end(after.symbol))
-        settlement.changed[after.order_id] = after
-        settlement.events.append(_event(after, orders_channel(after.account_id), ORDER_UPDATED, order_json(after)))
-        if isinstance(report, Filled):
-            execution = settlement.executions[-1]
-            settlement.events.append(
-                _event(after, fills_channel(after.account_id), ORDER_FILLED, execution_json(execution))
-            )
+        _take(settlement, orders, report, at, day_end)
+    for order_id in canceled:
+        order = settlement.changed.get(order_id) or orders[order_id]
+        if order.is_open:
+            _take(settlement, orders, Canceled(order_id, CANCELED_BY_CLIENT), at, day_end)
     return settlement
+
+
+def _take(
+    settlement: Settlement, orders: Mapping[OrderId, Order], report: Report, at: datetime, day_end: DayEnd
+) -> None:
+    before = settlement.changed.get(report.order_id) or orders[report.order_id]
+    if isinstance(report, Entered) and (before.status, OrderAction.ENTER) not in TRANSITIONS:
+        return
+    after = _apply(settlement, before, report, at)
+    if after.time_in_force == "day" and after.is_open and after.expires_at is None:
+        after = msgspec.structs.replace(after, expires_at=day_end(after.symbol))
+    settlement.changed[after.order_id] = after
+    settlement.events.append(_event(after, orders_channel(after.account_id), ORDER_UPDATED, order_json(after)))
+    if isinstance(report, Filled):
+        body = execution_json(settlement.executions[-1])
+        settlement.events.append(_event(after, fills_channel(after.account_id), ORDER_FILLED, body))
 
 
 def _apply(settlement: Settlement, order: Order, report: Report, at: datetime) -> Order:

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ class NaiveBook:
 
     def place(self, taker: NaiveOrder, rests: bool) -> Placement:
         sign = 1 if taker.side == "buy" else -1
-        matches = []
+        matches: list[Match] = []
         opposite = sorted((o for o in self.orders if o.side != taker.side), key=lambda o: o.price * sign)
         for maker in opposite:
             if taker.quantity == 0 or maker.price * sign > taker.price * sign:
@@ -63,7 +64,7 @@ REDUCE = st.tuples(st.just("reduce"), st.integers(0, 60), st.integers(0, 12))
 COMMANDS = st.lists(st.one_of(PLACE, PLACE, CANCEL, REDUCE), max_size=60)
 
 
-def apply_to_both(book: OrderBook, naive: NaiveBook, number: int, command: tuple) -> None:
+def apply_to_both(book: OrderBook, naive: NaiveBook, number: int, command: tuple[Any, ...]) -> None:
     if command[0] == "place":
         _, side, quantity, price, rests, owner = command
         placement = book.place(str(number), side, quantity, price, rests=rests, owner=owner)
@@ -86,7 +87,7 @@ def apply_to_both(book: OrderBook, naive: NaiveBook, number: int, command: tuple
 class TestAgainstNaiveBook:
     @given(COMMANDS)
     @settings(max_examples=300, deadline=None)
-    def test_same_trades_same_depth_and_never_crossed(self, commands: list[tuple]) -> None:
+    def test_same_trades_same_depth_and_never_crossed(self, commands: list[tuple[Any, ...]]) -> None:
         book, naive = OrderBook(), NaiveBook()
         for number, command in enumerate(commands):
             apply_to_both(book, naive, number, command)
@@ -97,7 +98,9 @@ class TestAgainstNaiveBook:
 
     @given(COMMANDS, st.integers(1, 9))
     @settings(max_examples=150, deadline=None)
-    def test_a_follower_of_changes_holds_the_same_book(self, commands: list[tuple], every: int) -> None:
+    def test_a_follower_of_changes_holds_the_same_book(
+        self, commands: list[tuple[Any, ...]], every: int
+    ) -> None:
         book, naive = OrderBook(), NaiveBook()
         bids: dict[int, int] = {}
         asks: dict[int, int] = {}
@@ -116,7 +119,9 @@ class TestAgainstNaiveBook:
 
     @given(COMMANDS)
     @settings(max_examples=150, deadline=None)
-    def test_every_order_ends_at_most_once_and_no_quantity_is_lost(self, commands: list[tuple]) -> None:
+    def test_every_order_ends_at_most_once_and_no_quantity_is_lost(
+        self, commands: list[tuple[Any, ...]]
+    ) -> None:
         book, naive = OrderBook(), NaiveBook()
         placed: dict[str, int] = {}
         gone: dict[str, int] = {}

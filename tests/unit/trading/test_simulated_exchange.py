@@ -1,5 +1,6 @@
 import hashlib
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -318,7 +319,9 @@ USER_ACTION = st.one_of(
 class TestInvariants:
     @given(st.lists(USER_ACTION, max_size=40), st.integers(0, 3))
     @settings(max_examples=60, deadline=None)
-    def test_users_fills_are_exact_and_orders_end_once(self, actions: list[tuple], seed: int) -> None:
+    def test_users_fills_are_exact_and_orders_end_once(
+        self, actions: list[tuple[Any, ...]], seed: int
+    ) -> None:
         exchange = opened(seed=seed)
         orders: dict[str, WorkingOrder] = {}
         log: list[Report] = []

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,10 +63,10 @@ class NaiveVenue:
         self.open.append(order)
         self.leaves[order.order_id] = order.leaves_quantity
 
-    def trade(self, price: int, size: int) -> list[tuple]:
+    def trade(self, price: int, size: int) -> list[tuple[Any, ...]]:
         self.seq += 1
         left = size // self.lot * self.lot
-        events: list[tuple] = []
+        events: list[tuple[Any, ...]] = []
         for order in self.open:
             is_reached = price <= order.limit_price if order.side == "buy" else price >= order.limit_price
             quantity = min(left, self.leaves[order.order_id]) if is_reached else 0
@@ -87,8 +88,8 @@ class NaiveVenue:
         return events
 
 
-def as_events(reports: list[Report]) -> list[tuple]:
-    events: list[tuple] = []
+def as_events(reports: list[Report]) -> list[tuple[Any, ...]]:
+    events: list[tuple[Any, ...]] = []
     for report in reports:
         match report:
             case Filled():
@@ -118,7 +119,7 @@ JOURNEY = st.lists(st.one_of(SUBMIT, SUBMIT, TAPE, CANCEL), max_size=50)
 class TestAgainstNaiveVenue:
     @given(JOURNEY, st.sampled_from([1, 1, 5]))
     @settings(max_examples=400, deadline=None)
-    def test_same_fills_and_endings(self, journey: list[tuple], lot: int) -> None:
+    def test_same_fills_and_endings(self, journey: list[tuple[Any, ...]], lot: int) -> None:
         venue, naive = TapeVenue(lots={"ES": lot}), NaiveVenue(lot)
         for number, action in enumerate(journey):
             match action:
@@ -145,7 +146,7 @@ class TestAgainstNaiveVenue:
     @given(JOURNEY)
     @settings(max_examples=200, deadline=None)
     def test_never_worse_than_limit_never_more_than_traded_never_before_acceptance(
-        self, journey: list[tuple]
+        self, journey: list[tuple[Any, ...]]
     ) -> None:
         venue, seq = TapeVenue(), 0
         orders: dict[str, WorkingOrder] = {}
@@ -179,7 +180,9 @@ class TestAgainstNaiveVenue:
 
     @given(JOURNEY, st.integers(1, 40))
     @settings(max_examples=150, deadline=None)
-    def test_a_restart_between_any_two_actions_changes_no_fill(self, journey: list[tuple], at: int) -> None:
+    def test_a_restart_between_any_two_actions_changes_no_fill(
+        self, journey: list[tuple[Any, ...]], at: int
+    ) -> None:
         """Open orders and positions are all that a venue needs to go on."""
         steady, restarted = TapeVenue(), TapeVenue()
         steady_log: list[Report] = []

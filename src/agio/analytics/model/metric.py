@@ -1,4 +1,4 @@
-"""What every number is delivered as: a value with its unit, convention, sample size or the reason of a null."""
+"""What every number is delivered as: value, unit, convention, sample size, reason of a null."""
 
 import math
 from collections.abc import Mapping, Sequence

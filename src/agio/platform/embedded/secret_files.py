@@ -8,7 +8,7 @@ from agio.platform.embedded.accounts import make_folder
 
 
 def read_or_create(path: Path) -> str:
-    """The secret in the file; a new random one is stored when there is none. Safe against a crash half-way."""
+    """The secret in the file; a new random one is stored when there is none."""
     try:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:

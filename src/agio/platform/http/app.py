@@ -1,10 +1,12 @@
 """Builds the HTTP application out of the rooms' routers."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.exceptions import LitestarDeprecationWarning
 from litestar.types import ControllerRouterHandler, Guard
 
 from agio.platform.http.edge import Edge, RequestObserver, Unobserved
@@ -35,20 +37,22 @@ def create_app(
     pages (`/openapi.json`, `/docs`, `/problems`, `/problems/{code}`) are added here.
     """
     parameters = KnownParameters()
-    pages = build_pages(title, version, description)
-    app = Litestar(
-        route_handlers=[*routers, pages],
-        guards=[*guards, parameters],
-        dependencies=dict(dependencies),
-        exception_handlers=EXCEPTION_HANDLERS,
-        request_class=StrictRequest,
-        request_max_body_size=MAX_BODY_BYTES,
-        plugins=[StrictStructSchema()],
-        openapi_config=None,
-        logging_config=None,
-        lifespan=list(lifespan),
-        debug=False,
-    )
+    with warnings.catch_warnings():
+        # Litestar 3 will want a marker on each parameter; we are pinned below it, and plain handlers read better.
+        warnings.simplefilter("ignore", LitestarDeprecationWarning)
+        app = Litestar(
+            route_handlers=[*routers, build_pages(title, version, description)],
+            guards=[*guards, parameters],
+            dependencies=dict(dependencies),
+            exception_handlers=EXCEPTION_HANDLERS,
+            request_class=StrictRequest,
+            request_max_body_size=MAX_BODY_BYTES,
+            plugins=[StrictStructSchema()],
+            openapi_config=None,
+            logging_config=None,
+            lifespan=list(lifespan),
+            debug=False,
+        )
     list_operations(app)
     parameters.learn(app)
     app.asgi_handler = Edge(app.asgi_handler, observer or Unobserved())

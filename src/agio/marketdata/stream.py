@@ -1,0 +1,220 @@
+"""The channels of market data: `trades:{symbol}`, `quotes:{symbol}`, `book:{symbol}`, `bars:{symbol}:{interval}`."""
+
+from typing import ClassVar
+
+import msgspec
+
+from agio.kernel.time import format_micros
+from agio.marketdata import store
+from agio.marketdata.errors import UnknownInstrument
+from agio.marketdata.events import (
+    INTERVALS,
+    Bars,
+    BookDelta,
+    Interval,
+    Quote,
+    TradeBatch,
+    bars_subject,
+    book_subject,
+    quotes_subject,
+    trades_subject,
+)
+from agio.marketdata.instruments import InstrumentDirectory
+from agio.marketdata.market_view import MarketView
+from agio.marketdata.model import Instrument
+from agio.marketdata.rendering import TradeWriter, view_bar, view_levels, view_quote
+from agio.platform.channels import (
+    ChannelClass,
+    ChannelHandle,
+    ChannelKind,
+    Push,
+    Subscriber,
+    UnknownChannel,
+)
+from agio.platform.db import Database
+
+_SCOPE = "market:read"
+_json = msgspec.json.Encoder().encode
+
+
+def channel_kinds(
+    database: Database, instruments: InstrumentDirectory, view: MarketView
+) -> list[ChannelKind]:
+    """Everything that this room offers to the streaming edge."""
+    return [
+        TradesChannel(database, instruments),
+        QuotesChannel(instruments, view),
+        BookChannel(instruments, view),
+        BarsChannel(instruments, view),
+    ]
+
+
+async def _instrument(instruments: InstrumentDirectory, symbol: str) -> Instrument:
+    try:
+        return await instruments.instrument(symbol)
+    except UnknownInstrument as error:
+        raise UnknownChannel("there is no such instrument; GET /api/instruments lists them") from error
+
+
+class TradesChannel:
+    name: ClassVar[str] = "trades"
+    channel_class: ClassVar[ChannelClass] = ChannelClass.LOG
+    scope: ClassVar[str] = _SCOPE
+
+    def __init__(self, database: Database, instruments: InstrumentDirectory) -> None:
+        self._database = database
+        self._instruments = instruments
+
+    async def open(self, subscriber: Subscriber, key: str) -> ChannelHandle:  # noqa: ARG002
+        return TradesHandle(self._database, await _instrument(self._instruments, key))
+
+
+class TradesHandle:
+    """Every trade of a symbol; the table is what `replay` reads, so `q` is the trade's sequence everywhere."""
+
+    def __init__(self, database: Database, instrument: Instrument) -> None:
+        self._database = database
+        self._symbol = instrument.symbol
+        self._writer = TradeWriter(instrument)
+        self.subject = trades_subject(instrument.symbol)
+        self.history_url: str | None = f"/api/market/{instrument.symbol}/trades"
+
+    def decode(self, payload: bytes) -> list[Push]:
+        return self._pushes(msgspec.msgpack.decode(payload, type=TradeBatch))
+
+    async def position(self) -> tuple[str, int]:
+        """Epoch and top sequence; a symbol that never traded gets its epoch now or at its first trade."""
+        async with self._database.transaction() as tx:
+            return await store.position(tx, self._symbol)
+
+    async def replay(self, after: int, limit: int) -> list[Push]:
+        """Ascending; begins later than `after` + 1 where the oldest trades have been swept away."""
+        async with self._database.transaction() as tx:
+            batches = await store.read_batches(tx, self._symbol, after, limit)
+        return [push for batch in batches for push in self._pushes(batch)]
+
+    async def snapshot(self) -> list[Push]:
+        return []
+
+    def _pushes(self, batch: TradeBatch) -> list[Push]:
+        write, instant = self._writer.write, batch.received_us
+        return [Push(seq, instant, write(trade)) for seq, trade in enumerate(batch.trades, batch.first_seq)]
+
+
+class _StateHandle:
+    """What the handles of state and books have in common: no history."""
+
+    history_url: str | None = None
+
+    def __init__(self, view: MarketView, instrument: Instrument, subject: str) -> None:
+        self._view = view
+        self._instrument = instrument
+        self.subject = subject
+
+    async def position(self) -> tuple[str, int]:
+        return "", 0
+
+    async def replay(self, after: int, limit: int) -> list[Push]:  # noqa: ARG002
+        return []
+
+
+class QuotesChannel:
+    name: ClassVar[str] = "quotes"
+    channel_class: ClassVar[ChannelClass] = ChannelClass.STATE
+    scope: ClassVar[str] = _SCOPE
+
+    def __init__(self, instruments: InstrumentDirectory, view: MarketView) -> None:
+        self._instruments = instruments
+        self._view = view
+
+    async def open(self, subscriber: Subscriber, key: str) -> ChannelHandle:  # noqa: ARG002
+        return QuotesHandle(self._view, await _instrument(self._instruments, key), quotes_subject(key))
+
+
+class QuotesHandle(_StateHandle):
+    def decode(self, payload: bytes) -> list[Push]:
+        return [self._push(msgspec.msgpack.decode(payload, type=Quote))]
+
+    async def snapshot(self) -> list[Push]:
+        quote = await self._view.latest_quote(self._instrument.symbol)
+        return [self._push(quote)] if quote is not None else []
+
+    def _push(self, quote: Quote) -> Push:
+        return Push(quote.q, quote.told_us, _json(view_quote(quote, self._instrument)))
+
+
+class _Levels(msgspec.Struct):
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class BookChannel:
+    name: ClassVar[str] = "book"
+    channel_class: ClassVar[ChannelClass] = ChannelClass.BOOK
+    scope: ClassVar[str] = _SCOPE
+
+    def __init__(self, instruments: InstrumentDirectory, view: MarketView) -> None:
+        self._instruments = instruments
+        self._view = view
+
+    async def open(self, subscriber: Subscriber, key: str) -> ChannelHandle:  # noqa: ARG002
+        return BookHandle(self._view, await _instrument(self._instruments, key), book_subject(key))
+
+
+class BookHandle(_StateHandle):
+    def decode(self, payload: bytes) -> list[Push]:
+        return [self._push(msgspec.msgpack.decode(payload, type=BookDelta))]
+
+    async def snapshot(self) -> list[Push]:
+        """The whole book as the engine last told it; empty when it knows none."""
+        snapshot = await self._view.snapshot(self._instrument.symbol)
+        return [self._push(snapshot.book)] if snapshot is not None and snapshot.book is not None else []
+
+    def _push(self, delta: BookDelta) -> Push:
+        levels = _Levels(view_levels(delta.bids, self._instrument), view_levels(delta.asks, self._instrument))
+        is_whole = delta.p is None
+        return Push(delta.q, delta.told_us, _json(levels), p=delta.p, crc=delta.crc, snapshot=is_whole)
+
+
+class BarsChannel:
+    name: ClassVar[str] = "bars"
+    channel_class: ClassVar[ChannelClass] = ChannelClass.STATE
+    scope: ClassVar[str] = _SCOPE
+
+    def __init__(self, instruments: InstrumentDirectory, view: MarketView) -> None:
+        self._instruments = instruments
+        self._view = view
+
+    async def open(self, subscriber: Subscriber, key: str) -> ChannelHandle:  # noqa: ARG002
+        symbol, _, wanted = key.partition(":")
+        interval = next((interval for interval in INTERVALS if interval == wanted), None)
+        if interval is None:
+            raise UnknownChannel(f"bars:SYMBOL:INTERVAL with an interval of {', '.join(INTERVALS)}")
+        return BarsHandle(self._view, await _instrument(self._instruments, symbol), interval)
+
+
+class BarsHandle(_StateHandle):
+    """Candles by their start: the one in progress, and each one that ended since the last message."""
+
+    def __init__(self, view: MarketView, instrument: Instrument, interval: Interval) -> None:
+        super().__init__(view, instrument, bars_subject(instrument.symbol, interval))
+        self._interval = interval
+
+    def decode(self, payload: bytes) -> list[Push]:
+        return self._pushes(msgspec.msgpack.decode(payload, type=Bars))
+
+    async def snapshot(self) -> list[Push]:
+        snapshot = await self._view.snapshot(self._instrument.symbol)
+        told = snapshot.bars if snapshot is not None else []
+        return [push for bars in told if bars.interval == self._interval for push in self._pushes(bars)]
+
+    def _pushes(self, bars: Bars) -> list[Push]:
+        return [
+            Push(
+                bars.q,
+                bars.told_us,
+                _json(view_bar(bar, self._instrument)),
+                key=format_micros(bar.start_ns // 1000),
+            )
+            for bar in bars.bars
+        ]
