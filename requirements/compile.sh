@@ -15,7 +15,7 @@ compile() {
 # The development file is a superset of the other, at the same versions.
 compile requirements/dev.txt pyproject.toml --group dev "$@"
 compile requirements/runtime.txt pyproject.toml --constraints requirements/dev.txt
-"$uv" run --no-project --quiet --python .venv/bin/python python - <<'PYTHON' | compile requirements/build.txt -
+python3 - <<'PYTHON' | compile requirements/build.txt -
 import tomllib
 
 with open("pyproject.toml", "rb") as file:

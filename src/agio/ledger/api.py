@@ -259,8 +259,13 @@ class Ledger(Protocol):
         """Apply commands in order inside the caller's transaction, one result each.
 
         A refused command leaves its neighbours alone. Takes the ledger's writer lock until the
-        transaction ends, so call it late, and lock nothing after it that others lock before it.
+        transaction ends: do it late. Lock order, everywhere: the ledger first, own rows after it; who
+        must lock own rows before applying calls `lock` before that.
         """
+        ...
+
+    async def lock(self, tx: Transaction) -> None:
+        """Take the ledger's writer lock now: balances read after it stay true until the transaction ends."""
         ...
 
     async def submit(self, command: Command) -> Result:

@@ -1,4 +1,4 @@
-"""What a process that is not the engine knows of the present market: heard on the bus, asked of the engine."""
+"""What any process knows of the present market: heard on the bus, or asked of the engine."""
 
 import msgspec
 import structlog
@@ -72,6 +72,10 @@ class MarketView:
             VenueStatus(one.venue, "stale") if is_silent and one.state == "live" else one
             for one in self._status.venues
         ]
+
+    def source_states(self) -> dict[str, str]:
+        """The same by name, for the heartbeats of streams."""
+        return {one.venue: one.state for one in self.venues()}
 
     async def _take_last(self, _: str, payload: bytes) -> None:
         last = msgspec.msgpack.decode(payload, type=LastTrade)

@@ -27,6 +27,11 @@ MAX_FAULTS = 5
 _LEASE_LOST = "AG001"
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable, OSError)
 
+
+class WriteAbandoned(Exception):
+    """Raised by what runs in the same transaction: the write is not wanted any more, so do not retry it."""
+
+
 InSameTransaction = Callable[[Transaction, TradeBatch], Awaitable[None]]
 
 
@@ -74,7 +79,7 @@ class Recorder:
                     attempt.recorded = await self._record(tx, symbol, trades, attempt, rewind_to_ns)
                     await also(tx, attempt.recorded.batch)
                 break
-            except (StaleWriter, asyncio.CancelledError):
+            except (StaleWriter, WriteAbandoned):
                 raise
             except Exception as error:
                 if isinstance(error, psycopg.Error) and error.sqlstate == _LEASE_LOST:

@@ -39,7 +39,7 @@ class BarView(msgspec.Struct, frozen=True):
 
 
 class TradeWriter:
-    """Writes trades of one instrument as JSON text, fast: prices and seconds repeat, so their text is kept."""
+    """Writes trades of one instrument as JSON text; prices and seconds repeat, so their text is kept."""
 
     def __init__(self, instrument: Instrument) -> None:
         self._price_scale = instrument.price_scale

@@ -47,6 +47,14 @@ class BarQuery(msgspec.Struct, frozen=True):
     end_ns: int
     after_ns: int | None = None
 
+    def takes(self, bar: Bar) -> bool:
+        """Is this one asked for?"""
+        return (
+            bar.interval == self.interval
+            and self.start_ns <= bar.start_ns < self.end_ns
+            and (self.after_ns is None or bar.start_ns > self.after_ns)
+        )
+
 
 async def save_calendars(tx: Transaction) -> None:
     await tx.execute_many(
@@ -58,11 +66,15 @@ async def save_calendars(tx: Transaction) -> None:
 
 
 async def save_instruments(tx: Transaction, instruments: Sequence[Instrument]) -> None:
-    """Add what is missing; an instrument that exists is left as it is."""
+    """Add what is missing, with an empty trade stream; an instrument that exists is left as it is."""
     await tx.execute_many(
         f"insert into marketdata.instrument ({_INSTRUMENT})"
         " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (symbol) do nothing",
         [msgspec.structs.astuple(instrument) for instrument in instruments],
+    )
+    await tx.execute(
+        "insert into marketdata.trade_stream (symbol) select unnest(%s::text[]) on conflict do nothing",
+        ([instrument.symbol for instrument in instruments],),
     )
 
 
@@ -156,6 +168,18 @@ async def read_bars(tx: Transaction, query: BarQuery) -> list[Bar]:
         " order by start_ns limit %(limit)s",
         msgspec.structs.asdict(query),
     )
+
+
+async def read_newest_bars(tx: Transaction, query: BarQuery) -> list[Bar]:
+    """The last final bars before `end_ns`, ascending."""
+    bars = await tx.fetch(
+        Bar,
+        f"select {_BAR} from marketdata.bar"
+        " where symbol = %(symbol)s and interval = %(interval)s and start_ns < %(end_ns)s"
+        " order by start_ns desc limit %(limit)s",
+        msgspec.structs.asdict(query),
+    )
+    return bars[::-1]
 
 
 async def read_open_bars(tx: Transaction, symbol: str) -> tuple[Bar, ...]:

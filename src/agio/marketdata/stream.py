@@ -1,4 +1,4 @@
-"""The channels of market data: `trades:{symbol}`, `quotes:{symbol}`, `book:{symbol}`, `bars:{symbol}:{interval}`."""
+"""The channels of market data: `trades:SYMBOL`, `quotes:SYMBOL`, `book:SYMBOL`, `bars:SYMBOL:INTERVAL`."""
 
 from typing import ClassVar
 
@@ -70,7 +70,7 @@ class TradesChannel:
 
 
 class TradesHandle:
-    """Every trade of a symbol; the table is what `replay` reads, so `q` is the trade's sequence everywhere."""
+    """Every trade of a symbol; `q` is the trade's sequence in the table, which `replay` reads."""
 
     def __init__(self, database: Database, instrument: Instrument) -> None:
         self._database = database
@@ -83,7 +83,7 @@ class TradesHandle:
         return self._pushes(msgspec.msgpack.decode(payload, type=TradeBatch))
 
     async def position(self) -> tuple[str, int]:
-        """Epoch and top sequence; a symbol that never traded gets its epoch now or at its first trade."""
+        """Epoch and top sequence; an instrument has its epoch from its creation on."""
         async with self._database.transaction() as tx:
             return await store.position(tx, self._symbol)
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from typing_extensions import override
 
 from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push
@@ -95,14 +96,17 @@ class BookHub(Hub):
         """A whole book was told at this sequence: older snapshots do not count."""
         self._asking: asyncio.Task[Push] | None = None
 
+    @override
     async def begin(self) -> None:
         return None
 
+    @override
     async def close(self) -> None:
         await super().close()
         for point in self.points.values():
             point.stop()
 
+    @override
     def subscriptions(self) -> list[Subscription]:
         return [subscription for point in self.points.values() for subscription in point.subscriptions]
 
@@ -111,6 +115,7 @@ class BookHub(Hub):
         """The newest sequence seen on the bus; None before the first."""
         return self._recent[-1].q if self._recent else None
 
+    @override
     def accept(self, pushes: list[Push]) -> None:
         for push in pushes:
             if push.snapshot or push.p is None:
@@ -133,6 +138,7 @@ class BookHub(Hub):
         deltas = [delta for delta in self._recent if delta.q > sequence]
         return deltas if deltas[0].p == sequence else None
 
+    @override
     async def verify(self) -> None:
         """After a silence of the bus: start all subscriptions from a new snapshot if the book moved on."""
         snapshot = await self._shared_snapshot()
@@ -200,16 +206,20 @@ class BookSubscription(Subscription):
         self._restarting: asyncio.Task[None] | None = None
 
     @property
+    @override
     def hub(self) -> BookHub:
         return self._hub
 
+    @override
     async def prepare(self) -> None:
         self._snapshot = await self._hub.snapshot()
 
+    @override
     def describe(self) -> dict[str, object]:
         top = self._snapshot.q if self._snapshot is not None else 0
         return {"ch": self.channel, "n": self._hub.number, "epoch": "", "seq": top, "tier": self._tier}
 
+    @override
     def activate(self) -> None:
         self._hub.points[self._tier].subscriptions[self] = None
         if self._snapshot is None or not self._begin(self._snapshot):
@@ -224,7 +234,7 @@ class BookSubscription(Subscription):
         if self._last is None or chunk.last <= self._last:
             return
         if chunk.previous != self._last:
-            self._bridge(chunk.last)
+            self._bridge(self._last, chunk.last)
             return
         self._last = chunk.last
         self.queue.put_chunk(chunk, self)
@@ -240,6 +250,7 @@ class BookSubscription(Subscription):
             self.queue.put_frame(encode_message(self.queue.encoding, notice))
         self.restart()
 
+    @override
     async def resync(self) -> None:
         self.restart()
 
@@ -252,6 +263,7 @@ class BookSubscription(Subscription):
             return
         self._restarting = self._hub.services.start(self._restart())
 
+    @override
     def close(self) -> None:
         super().close()
         self._hub.points[self._tier].subscriptions.pop(self, None)
@@ -261,11 +273,14 @@ class BookSubscription(Subscription):
 
     async def _restart(self) -> None:
         try:
-            while not self.is_closed and not self._begin(await self._hub.snapshot()):
+            while not self.is_closed:
+                snapshot = await self._hub.snapshot()
+                if self._begin(snapshot):
+                    return
                 await asyncio.sleep(_SNAPSHOT_PAUSE_SECONDS)
         except Problem as problem:
             self.end(problem)
-        except Exception as error:  # noqa: BLE001 - the source is away: the client may ask again
+        except Exception as error:
             self.end(ChannelUnavailable(f"no snapshot: {type(error).__name__}"))
         finally:
             self._restarting = None
@@ -280,10 +295,9 @@ class BookSubscription(Subscription):
         self._send(deltas)
         return True
 
-    def _bridge(self, target: int) -> None:
+    def _bridge(self, last: int, target: int) -> None:
         """This subscription stands between two flushes of its tier: lead it to the shared chain."""
-        assert self._last is not None
-        deltas = self._hub.after(self._last)
+        deltas = self._hub.after(last)
         wanted = [delta for delta in deltas or () if delta.q <= target]
         if wanted:
             self._send(wanted)

@@ -1,4 +1,4 @@
-"""Close codes and refusals of the streaming edge. The close code carries the verdict: may the client return?"""
+"""Close codes and refusals of the streaming edge; the close code says whether the client may return."""
 
 from enum import IntEnum
 from http import HTTPStatus
@@ -118,14 +118,6 @@ class OriginNotAllowed(Problem):
     title = "Origin not allowed"
 
 
-class UnknownDoor(Problem):
-    """Streams are at /stream and /stream/{symbol}."""
-
-    status = HTTPStatus.NOT_FOUND
-    code = "not_found"
-    title = "Not found"
-
-
 class ChannelUnavailable(Problem):
     """The channel cannot be served at the moment; subscribe again shortly."""
 
@@ -136,4 +128,6 @@ class ChannelUnavailable(Problem):
 
 def may_retry(problem: Problem) -> bool:
     """Whether the same message can succeed later without being changed."""
-    return problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.TOO_MANY_REQUESTS
+    return (
+        problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.TOO_MANY_REQUESTS
+    )

@@ -144,7 +144,7 @@ class Hub(ABC):
         if subscription is not None:
             try:
                 await subscription.unsubscribe()
-            except Exception as error:  # noqa: BLE001 - a bus that is away has forgotten us anyway
+            except Exception as error:
                 log.info("stream_unsubscribe_failed", channel=self.channel, error=repr(error))
 
     @abstractmethod

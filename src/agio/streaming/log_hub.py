@@ -4,6 +4,7 @@ import asyncio
 from abc import abstractmethod
 
 import structlog
+from typing_extensions import override
 
 from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push
@@ -65,6 +66,7 @@ class LogHub(Hub):
         self._healing: asyncio.Task[None] | None = None
         self._verified_at = 0.0
 
+    @override
     async def begin(self) -> None:
         self.epoch, self.top = await self.ask(self.handle.position)
         self._has_begun = True
@@ -72,15 +74,18 @@ class LogHub(Hub):
         if self._ahead:
             self._heal()
 
+    @override
     async def close(self) -> None:
         await super().close()
         self.ring.release()
         if self._healing is not None:
             self._healing.cancel()
 
+    @override
     def subscriptions(self) -> list[Subscription]:
         return [*self.live, *self.behind]
 
+    @override
     def accept(self, pushes: list[Push]) -> None:
         if self._has_begun and self._healing is None and self._follows(pushes):
             self._take(pushes)
@@ -107,6 +112,7 @@ class LogHub(Hub):
             for reader in list(self.live):
                 reader.deliver(chunk)
 
+    @override
     async def verify(self) -> None:
         """Ask for the durable position: the bus may have lost the newest messages, or the epoch changed."""
         epoch, top = await self.ask(self.handle.position)
@@ -139,7 +145,7 @@ class LogHub(Hub):
     def _put_ahead(self, pushes: list[Push]) -> None:
         self._ahead.extend([push for push in pushes if push.q > self.top])
         if len(self._ahead) > _MAX_AHEAD:
-            self._target = max(self._target, max(push.q for push in self._ahead))
+            self._target = max(self._target, *(push.q for push in self._ahead))
             self._ahead.clear()
 
     def _drain_ahead(self) -> None:
@@ -185,7 +191,7 @@ class LogHub(Hub):
                 if isinstance(problem, EpochChanged):
                     raise
                 page = None
-            except Exception as error:  # noqa: BLE001 - whatever a lost connection raises: ask again
+            except Exception as error:
                 log.info("stream_heal_failed", channel=self.channel, error=repr(error))
                 page = None
             if page:
@@ -224,5 +230,5 @@ class LogHub(Hub):
     async def _verify_quietly(self) -> None:
         try:
             await self.verify()
-        except Exception as error:  # noqa: BLE001 - the periodic comparison asks again
+        except Exception as error:
             log.info("stream_verify_failed", channel=self.channel, error=repr(error))

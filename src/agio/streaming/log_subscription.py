@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
+from typing_extensions import override
 
 from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push
@@ -54,13 +55,16 @@ class LogSubscription(LogReader):
         self._catching_up: asyncio.Task[None] | None = None
 
     @property
+    @override
     def hub(self) -> LogHub:
         return self._hub
 
     @property
+    @override
     def position(self) -> int:
         return self.cursor
 
+    @override
     async def prepare(self) -> None:
         """Decide whether the client's position can be resumed, wholly or not at all."""
         if self._from is None:
@@ -69,6 +73,7 @@ class LogSubscription(LogReader):
         outcome = self._refusal or "recovered"
         self._hub.services.metrics.resumes.labels(outcome).inc()
 
+    @override
     def describe(self) -> dict[str, object]:
         hub = self._hub
         entry: dict[str, object] = {"ch": self.channel, "n": hub.number, "epoch": hub.epoch, "seq": hub.top}
@@ -83,6 +88,7 @@ class LogSubscription(LogReader):
             entry["rest"] = f"{self.handle.history_url}{joint}after_seq={after}"
         return entry
 
+    @override
     def activate(self) -> None:
         if self._from is None or self._refusal is not None:
             self.cursor = self._hub.top
@@ -91,6 +97,7 @@ class LogSubscription(LogReader):
         self.cursor = self._from.seq
         self._fall_behind()
 
+    @override
     def deliver(self, chunk: Chunk) -> None:
         if chunk.last <= self.cursor:
             return
@@ -103,9 +110,11 @@ class LogSubscription(LogReader):
             self.cursor = part.last
             self.queue.put_chunk(part)
 
+    @override
     async def resync(self) -> None:
         raise ChannelUnavailable("a log has no snapshot: subscribe again with `from`")
 
+    @override
     def close(self) -> None:
         super().close()
         self._hub.live.pop(self, None)
@@ -170,7 +179,9 @@ class LogSubscription(LogReader):
         if not pushes:
             self._page = await self._read_patiently()
             return
-        chunk = next(split(self._hub.number, self._hub.label, pushes, self._hub.services.settings.chunk_bytes))
+        chunk = next(
+            split(self._hub.number, self._hub.label, pushes, self._hub.services.settings.chunk_bytes)
+        )
         async with self._lock:
             if not await self.queue.room() or self.is_closed:
                 return
@@ -195,7 +206,7 @@ class LogSubscription(LogReader):
         while True:
             try:
                 page = await self._read_page(self.cursor)
-            except Exception as error:  # noqa: BLE001 - whatever a lost connection raises: ask again
+            except Exception as error:
                 log.info("stream_replay_failed", channel=self.channel, error=repr(error))
                 page = []
             if page:

@@ -60,6 +60,7 @@ def decode_operation(encoding: Encoding, payload: bytes) -> Operation:
     """Read a client's message; raises InvalidOperation saying what does not fit."""
     decode = _decode_msgpack if encoding is Encoding.MSGPACK else _decode_json
     try:
-        return decode(payload)
+        operation: Operation = decode(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidOperation(str(error)[:200]) from error
+    return operation

@@ -28,9 +28,7 @@ class StreamMetrics:
         self.closes = Counter("agio_stream_closes", "Connections ended", ["code"], registry=registry)
         self.refusals = Counter("agio_stream_refusals", "Handshakes refused", ["code"], registry=registry)
         self.resumes = Counter("agio_stream_resumes", "Resumes asked for", ["outcome"], registry=registry)
-        self.replayed = Counter(
-            "agio_stream_replayed", "Pushes brought back", ["source"], registry=registry
-        )
+        self.replayed = Counter("agio_stream_replayed", "Pushes brought back", ["source"], registry=registry)
         self.gaps = Counter(
             "agio_stream_gaps", "Holes seen on the bus and healed", ["channel"], registry=registry
         )

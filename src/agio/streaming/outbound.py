@@ -76,7 +76,9 @@ class OutboundQueue:
         ticker: Ticker,
         budget: QueueBudget,
         metrics: StreamMetrics,
+        *,
         overflowed: Callable[[str], None],
+        level_changed: Callable[[], None],
     ) -> None:
         self.encoding = encoding
         self.flushed_at = 0.0
@@ -88,6 +90,8 @@ class OutboundQueue:
         self._budget = budget
         self._metrics = metrics
         self._overflowed = overflowed
+        self._level_changed = level_changed
+        self._was_pressed = False
         self._entries: deque[_Entry] = deque()
         self._is_closed = False
         self._conflated: dict[Conflatable, None] = {}
@@ -174,6 +178,9 @@ class OutboundQueue:
             wire.write(self._take())
         if not self._room.is_set() and self.size_bytes <= self._low:
             self._room.set()
+        if self._was_pressed and self.size_bytes <= self._low:
+            self._was_pressed = False
+            self._level_changed()
         if self._is_conflating and self.size_bytes <= self._quarter:
             self._is_conflating = False
             held, self._conflated = self._conflated, {}
@@ -192,6 +199,9 @@ class OutboundQueue:
             self.overflow("the queue of this connection is full")
             return
         self._budget.grow(entry.size)
+        if self.is_pressed and not self._was_pressed:
+            self._was_pressed = True
+            self._level_changed()
         if self._wire.is_writable:
             self._ticker.offer_connection(self, is_urgent=self.size_bytes >= self._settings.write_bytes)
 

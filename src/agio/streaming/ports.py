@@ -49,7 +49,7 @@ SourceStates = Callable[[], Mapping[str, str]]
 """State of each upstream source: `live`, `stale` or `closed`."""
 
 PressureHook = Callable[[bool], None]
-"""Told True, and again about once a second, while subscribers of trades fall behind; False when they no longer do."""
+"""Told True, again about once a second, while readers of trades fall behind; False when they no longer do."""
 
 
 def no_sources() -> Mapping[str, str]:

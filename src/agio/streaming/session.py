@@ -1,18 +1,14 @@
 """A session: what one connection may see, what it has asked for, and when it ends."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
-from agio.identity.api import Authenticator, Policy, Principal
-from agio.kernel.ids import new_id
+from agio.identity.api import Authenticator, Forbidden, Policy, Principal
+from agio.kernel.ids import KeyId, new_id
 from agio.kernel.problem import Problem
-from agio.kernel.time import format_instant
+from agio.platform.channels import UnknownChannel
 from agio.platform.clock import Clock
-from agio.streaming.encoding import Encoding, encode_message
+from agio.streaming.encoding import Encoding
 from agio.streaming.errors import CloseCode, OtherSubject, Unauthenticated, may_retry
 from agio.streaming.hub import HubServices, Subscription
 from agio.streaming.log_subscription import LogSubscription
@@ -20,14 +16,16 @@ from agio.streaming.outbound import OutboundQueue, QueueBudget
 from agio.streaming.ports import SourceStates, Wire
 from agio.streaming.registry import HubRegistry
 
-log = structlog.get_logger(__name__)
+_RETRY_AFTER_MS = 2_000
+_MAX_REASON = 80
+"""Characters; a close frame holds 123 bytes."""
 
 
 class Sessions(Protocol):
     """Who counts sessions and keeps their limits."""
 
-    def admit_principal(self, session: "Session") -> None:
-        """Count an authenticated session; raises Overloaded."""
+    def identify(self, session: "Session", principal: Principal) -> None:
+        """Count a session for its key; raises Overloaded when the key has too many."""
         ...
 
     def leave(self, session: "Session") -> None: ...
@@ -67,7 +65,12 @@ class Session:
     door = "stream"
 
     def __init__(
-        self, services: SessionServices, wire: Wire, encoding: Encoding, address: str, principal: Principal | None
+        self,
+        services: SessionServices,
+        wire: Wire,
+        encoding: Encoding,
+        address: str,
+        principal: Principal | None,
     ) -> None:
         self.connection_id = new_id("con")
         self.services = services
@@ -87,8 +90,11 @@ class Session:
             services.shared.ticker,
             services.budget,
             services.metrics,
-            lambda reason: self.close(CloseCode.SLOW_CONSUMER, reason),
+            overflowed=lambda reason: self.close(CloseCode.SLOW_CONSUMER, reason),
+            level_changed=self._watch_lag,
         )
+        self.counted_as: KeyId | None = None
+        """The key that this connection is counted for; None for a stranger."""
         self._is_asked_to_renew = False
         self._is_pressing = False
 
@@ -135,16 +141,15 @@ class Session:
         else:
             self._sweep_expiry(self.principal)
         if not self.is_closed:
-            self._sweep_lag(now)
+            self._watch_lag()
 
     def become(self, principal: Principal) -> None:
         """Take on an identity, or a renewed one of the same subject."""
         known = self.principal
         if known is not None and known.scope != principal.scope:
             raise OtherSubject("use a key of the same organisation and environment, or another connection")
+        self.services.sessions.identify(self, principal)
         self.principal = principal
-        if known is None:
-            self.services.sessions.admit_principal(self)
         self._is_asked_to_renew = False
         self._limit_messages()
 
@@ -156,7 +161,7 @@ class Session:
             return await self.services.authenticator.redeem_ticket(ticket, self.address)
         raise Unauthenticated("send a token or a ticket")
 
-    def end_subscription(self, subscription: Subscription, reason: Problem) -> None:
+    def end_subscription(self, subscription: Subscription, reason: Problem) -> None:  # noqa: ARG002
         """A channel ended by itself."""
         self.remove(subscription)
 
@@ -200,8 +205,8 @@ class Session:
     def ask_to_renew(self, principal: Principal) -> None:
         """Tell the client that its credential ends soon."""
 
-    def _sweep_lag(self, now: float) -> None:
-        is_pressing = False
+    def _watch_lag(self) -> None:
+        is_pressing, now = False, self.clock()
         for subscription in self.subscriptions.values():
             if not isinstance(subscription, LogSubscription):
                 continue
@@ -210,7 +215,7 @@ class Session:
                 self.close(CloseCode.SLOW_CONSUMER, f"{subscription.channel} is read too slowly")
                 return
             if subscription.channel.startswith("trades:"):
-                is_pressing |= since is not None or (subscription.is_live and self.queue.is_pressed)
+                is_pressing |= since is not None or self.queue.is_pressed
         self._press(is_pressing=is_pressing)
 
     def _press(self, *, is_pressing: bool) -> None:
@@ -225,3 +230,16 @@ def describe_problem(problem: Problem) -> dict[str, object]:
     if "retry_after_ms" in problem.extra:
         entry["retry_after_ms"] = problem.extra["retry_after_ms"]
     return entry
+
+
+def verdict(problem: Problem) -> tuple[CloseCode, str]:
+    """Close code and reason for a connection that is of no use: may the client come back as it is?"""
+    if may_retry(problem):
+        after_ms = problem.extra.get("retry_after_ms", _RETRY_AFTER_MS)
+        return CloseCode.OVERLOAD, f'{{"retry_after_ms":{after_ms}}}'
+    reason = f"{problem.title}: {problem.detail}"[:_MAX_REASON]
+    if isinstance(problem, UnknownChannel):
+        return CloseCode.UNKNOWN_CHANNEL, reason
+    if isinstance(problem, Forbidden):
+        return CloseCode.FORBIDDEN, reason
+    return CloseCode.REFUSED_CREDENTIAL, reason

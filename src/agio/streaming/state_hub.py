@@ -4,6 +4,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push
 from agio.streaming.chunks import Chunk, split
@@ -60,17 +62,21 @@ class StateHub(Hub):
         self._newest: OrderedDict[str, Push] = OrderedDict()
         self._asking: asyncio.Task[list[Push]] | None = None
 
+    @override
     async def begin(self) -> None:
         return None
 
+    @override
     async def close(self) -> None:
         await super().close()
         for point in self.points.values():
             point.stop()
 
+    @override
     def subscriptions(self) -> list[Subscription]:
         return [subscription for point in self.points.values() for subscription in point.subscriptions]
 
+    @override
     def accept(self, pushes: list[Push]) -> None:
         for push in pushes:
             known = self._newest.get(push.key)
@@ -80,6 +86,7 @@ class StateHub(Hub):
             for point in self.points.values():
                 point.add(push)
 
+    @override
     async def verify(self) -> None:
         """Fetch all values again; those that changed go to everybody."""
         self.accept(await self.ask(self.handle.snapshot))
@@ -133,17 +140,21 @@ class StateSubscription(Subscription):
         self._skipped: tuple[int, int] | None = None
 
     @property
+    @override
     def hub(self) -> StateHub:
         return self._hub
 
+    @override
     async def prepare(self) -> None:
         self._values = await self._hub.values()
 
+    @override
     def describe(self) -> dict[str, object]:
         self._values = [self._hub.newest(push) for push in self._values]
         top = max((push.q for push in self._values), default=0)
         return {"ch": self.channel, "n": self._hub.number, "epoch": "", "seq": top, "tier": self._tier}
 
+    @override
     def activate(self) -> None:
         self._hub.points[self._tier].subscriptions[self] = None
         self._send(self._values)
@@ -167,11 +178,13 @@ class StateSubscription(Subscription):
             self.queue.put_frame(encode_message(self.queue.encoding, notice))
         self._send(held)
 
+    @override
     async def resync(self) -> None:
         values = await self._hub.values()
         if not self.is_closed:
             self._send(values)
 
+    @override
     def close(self) -> None:
         super().close()
         self._hub.points[self._tier].subscriptions.pop(self, None)

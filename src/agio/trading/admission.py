@@ -8,7 +8,7 @@ import msgspec
 
 from agio.identity.api import Principal
 from agio.kernel.ids import OrderId
-from agio.kernel.money import InvalidAmount, format_decimal, parse_decimal
+from agio.kernel.money import InvalidAmount, parse_decimal
 from agio.marketdata.api import Instrument
 from agio.trading.api import PlaceOrder
 from agio.trading.errors import (
@@ -160,7 +160,7 @@ def collar_price(is_buy: bool, last_price: int, tick: int, settings: TradingSett
 
 
 def require_same(stored: Order, request: PlaceOrder, terms: Terms) -> None:
-    """Raise ClientOrderIdConflict, naming the first differing field, unless the request is the stored order."""
+    """Raise ClientOrderIdConflict, naming the first differing field, unless they are the same order."""
     wanted = {
         "symbol": terms.instrument.symbol,
         "side": request.side,
@@ -176,7 +176,3 @@ def require_same(stored: Order, request: PlaceOrder, terms: Terms) -> None:
                 f" with another {name}: use a new client_order_id",
                 extra={"differs": name, "order_id": stored.order_id},
             )
-
-
-def quote_text(order: Order, amount: int) -> str:
-    return format_decimal(amount, order.quote_scale)

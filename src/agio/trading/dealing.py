@@ -5,11 +5,10 @@ feed the venue, settle its reports, delete the commands. When a turn fails for w
 has gone ahead of the table: it is thrown away, and a fresh one restored from the table takes its place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
 import psycopg
 import structlog
 
@@ -38,8 +37,8 @@ class Companion(Protocol):
         """Whether there is something to write even if no order changes."""
         ...
 
-    async def prepare(self, tx: Transaction, commands: Sequence[store.VenueCommand]) -> None:
-        """Called before the venue is fed, when there are commands."""
+    async def prepare(self, symbols: Iterable[str]) -> None:
+        """Called before the venue is fed with commands of these symbols."""
         ...
 
     async def write(self, tx: Transaction, reports: list[Report]) -> list[Report]:
@@ -83,13 +82,12 @@ class DealingDesk:
         self._companion = companion
         self._venue: Venue | None = None
         self._opened: set[str] = set()
-        self._expiries: dict[OrderId, datetime] = {}
+        self._expiries: dict[OrderId, tuple[str, datetime]] = {}
         self._barred: dict[OrderId, str] = {}
 
-    @property
-    def next_expiry(self) -> datetime | None:
-        """When the first of the venue's day orders expires, in the venue's time."""
-        return min(self._expiries.values(), default=None)
+    def next_expiry(self, symbol: str) -> datetime | None:
+        """When the first day order in the symbol expires, in the venue's time."""
+        return min((expiry for of, expiry in self._expiries.values() if of == symbol), default=None)
 
     async def open(self, venue: Venue) -> list[str]:
         """Restore every open order into a fresh venue; returns the symbols that have any."""
@@ -99,7 +97,9 @@ class DealingDesk:
         barred = [order.order_id for order, _ in entered if order.order_id in self._barred]
         kept = [(order, expiry) for order, expiry in entered if order.order_id not in self._barred]
         venue.restore([order for order, _ in kept])
-        self._expiries = {order.order_id: expiry for order, expiry in kept if expiry is not None}
+        self._expiries = {
+            order.order_id: (order.symbol, expiry) for order, expiry in kept if expiry is not None
+        }
         self._venue = venue
         if barred:
             await self.settle([Canceled(order_id, self._barred[order_id]) for order_id in barred])
@@ -113,9 +113,7 @@ class DealingDesk:
         """Make reports durable without looking for commands."""
         await self.deal(lambda: reports, commands_limit=0)
 
-    async def deal(
-        self, more: Callable[[], Sequence[Report]], *, commands_limit: int = COMMAND_LIMIT
-    ) -> int:
+    async def deal(self, more: Callable[[], Sequence[Report]], *, commands_limit: int = COMMAND_LIMIT) -> int:
         """One turn: commands first, then the reports that `more` brings, in one transaction.
 
         Returns how many commands were handled. Raises whatever went wrong: then the venue is not to be
@@ -124,37 +122,51 @@ class DealingDesk:
         venue = self._venue
         if venue is None:
             raise RuntimeError("the desk has no venue: open it first")
-        self._venue = None
         try:
-            async with self._database.transaction() as tx:
-                commands = await store.read_commands(tx, self._venue_name, commands_limit) if commands_limit else []
-                if commands:
-                    await self._companion.prepare(tx, commands)
-                reports = [report for command in commands for report in self._tell(venue, command)]
-                reports += more()
-                settlement = await self._write(tx, reports, commands)
-        except SettlementRefused as error:
-            self._barred.update(error.refused)
-            raise
-        except psycopg.Error as error:
-            if error.sqlstate == LEASE_LOST:
+            if not commands_limit:
+                reports = list(more())
+                if reports or self._companion.has_work():
+                    await self._turn(venue, lambda: reports, 0)
+                return 0
+            return await self._turn(venue, more, commands_limit)
+        except BaseException as error:
+            self._venue = None
+            if isinstance(error, SettlementRefused):
+                self._barred.update(error.refused)
+            if isinstance(error, psycopg.Error) and error.sqlstate == LEASE_LOST:
                 raise LeaseLost(str(error)) from error
             raise
-        self._venue = venue
-        self._remember(settlement)
-        return len(commands)
 
-    def expire_due(self, now: datetime) -> list[Report]:
-        """Take day orders whose session has ended out of the venue: reports to settle."""
+    def expire_due(self, symbol: str, now: datetime) -> list[Report]:
+        """Take the symbol's day orders whose session has ended out of the venue: reports to settle."""
         venue = self._venue
-        due = sorted(order_id for order_id, expiry in self._expiries.items() if expiry <= now)
+        due = sorted(
+            order_id for order_id, (of, expiry) in self._expiries.items() if of == symbol and expiry <= now
+        )
         if venue is None or not due:
             return []
+        for order_id in due:
+            del self._expiries[order_id]
         return [
-            Expired(order_id=report.order_id, reason=SESSION_ENDED) if isinstance(report, Canceled) else report
+            Expired(order_id=report.order_id, reason=SESSION_ENDED)
+            if isinstance(report, Canceled)
+            else report
             for order_id in due
             for report in venue.cancel(order_id)
         ]
+
+    async def _turn(self, venue: Venue, more: Callable[[], Sequence[Report]], commands_limit: int) -> int:
+        async with self._database.transaction() as tx:
+            commands: list[store.VenueCommand] = []
+            if commands_limit:
+                commands = await store.read_commands(tx, self._venue_name, commands_limit)
+            if commands:
+                await self._companion.prepare({command.order.symbol for command in commands})
+            reports = [report for command in commands for report in self._tell(venue, command)]
+            reports += more()
+            settlement = await self._write(tx, reports, commands)
+        self._remember(settlement)
+        return len(commands)
 
     def _tell(self, venue: Venue, command: store.VenueCommand) -> list[Report]:
         order = command.order
@@ -227,7 +239,7 @@ class DealingDesk:
         """Take over what is true now that the transaction has committed."""
         for order in settlement.changed.values():
             if order.is_open and order.expires_at is not None:
-                self._expiries[order.order_id] = order.expires_at
+                self._expiries[order.order_id] = (order.symbol, order.expires_at)
             else:
                 self._expiries.pop(order.order_id, None)
                 self._barred.pop(order.order_id, None)
@@ -251,16 +263,3 @@ def _accounts(order: Order) -> list[OpenAccount]:
 
 def _refusal(result: Result) -> str:
     return f"settlement_refused: {result.code}"
-
-
-class Alone(msgspec.Struct, frozen=True):
-    """A companion for a venue that publishes nothing."""
-
-    def has_work(self) -> bool:
-        return False
-
-    async def prepare(self, tx: Transaction, commands: Sequence[store.VenueCommand]) -> None:
-        return None
-
-    async def write(self, tx: Transaction, reports: list[Report]) -> list[Report]:
-        return reports

@@ -227,8 +227,9 @@ def is_beyond(side: Side, price: int, protection_price: int) -> bool:
 
 def notional_of(order: Order, quantity: int, price: int) -> int:
     """Price x quantity in the quote asset's smallest unit. Exact: the instrument's tick and lot see to it."""
-    product = quantity * price * 10**order.quote_scale
-    notional, remainder = divmod(product, 10 ** (order.price_scale + order.quantity_scale))
+    exponent = order.price_scale + order.quantity_scale - order.quote_scale
+    divisor: int = 10**exponent
+    notional, remainder = divmod(quantity * price, divisor)
     if remainder:
         raise IllegalTransition(
             f"{order.order_id}: {quantity} at {price} is not a whole number of {order.quote_asset}"

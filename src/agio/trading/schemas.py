@@ -1,6 +1,5 @@
 """Orders and executions on the wire: the same bytes in REST and on the streams."""
 
-
 import msgspec
 
 from agio.kernel.money import format_decimal
@@ -115,5 +114,3 @@ def execution_json(execution: Execution) -> str:
 
 def _price(price: int | None, scale: int) -> str | None:
     return None if price is None else format_decimal(price, scale)
-
-

@@ -85,14 +85,12 @@ class TradingService:
         raise NotFound("no such account")
 
     async def cancel_order(self, principal: Principal, order_id: OrderId) -> Order:
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             order = await store.lock_order(tx, order_id)
             if order is None:
                 raise NotFound("no such order")
             if not order.is_open:
-                raise OrderAlreadyClosed(
-                    f"the order is {order.status}", extra={"order": view_order(order)}
-                )
+                raise OrderAlreadyClosed(f"the order is {order.status}", extra={"order": view_order(order)})
             if order.status is OrderStatus.PENDING_CANCEL:
                 return order
             after = act(order, OrderAction.REQUEST_CANCEL, self._clock.now())
@@ -103,7 +101,7 @@ class TradingService:
     async def cancel_all(self, principal: Principal, account_id: AccountId) -> list[Order]:
         await self._account(principal, account_id)
         now = self._clock.now()
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             orders = await store.lock_open_orders(tx, account_id, CANCEL_LIMIT)
             after = [
                 order
@@ -120,7 +118,7 @@ class TradingService:
         return after
 
     async def order(self, principal: Principal, order_id: OrderId) -> Order:
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             order = await store.find_order(tx, order_id)
         if order is None:
             raise NotFound("no such order")
@@ -133,7 +131,7 @@ class TradingService:
         if wanted.account_id is not None:
             await self._account(principal, wanted.account_id)
         before = str(decode_cursor(cursor).get("before", "")) if cursor else None
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             found = await store.list_orders(tx, wanted, before, limit + 1)
         items = found[:limit]
         more = encode_cursor({"before": items[-1].order_id}) if len(found) > limit else None
@@ -154,7 +152,7 @@ class TradingService:
         if order_id is not None:
             await self.order(principal, order_id)
         before = int(decode_cursor(cursor).get("before", 0)) if cursor else None
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             found = await store.list_executions(tx, account_id, order_id, before, limit + 1)
         items = found[:limit]
         more = encode_cursor({"before": items[-1][0]}) if len(found) > limit else None
@@ -190,7 +188,7 @@ class TradingService:
     async def _replay(self, principal: Principal, request: PlaceOrder, terms: Terms) -> PlacedOrder | None:
         if request.client_order_id is None:
             return None
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             stored = await store.find_by_client_order_id(tx, request.account_id, request.client_order_id)
         if stored is None:
             return None
@@ -201,7 +199,7 @@ class TradingService:
         """Make the account known to the batch's check, once; custody has said whose it is."""
         if account_id in self._registered:
             return
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             await store.register_account(tx, account_id)
         if len(self._registered) >= KNOWN_ACCOUNTS:
             self._registered.clear()
@@ -214,7 +212,7 @@ class TradingService:
                 return AccountNotTradable(f"{result.code}: {result.detail}")
             return problem_of(result.code, result.detail)
         address, required = hold_of(order)
-        async with self._database.transaction(principal.tenant) as tx:
+        async with self._database.transaction(principal.scope) as tx:
             balances = await self._ledger.balances_of(tx, [address])
         return _not_enough(order, required, balances[0].available if balances else 0)
 
@@ -240,5 +238,5 @@ def _updated(order: Order, principal: Principal) -> Event:
         kind=ORDER_UPDATED,
         body=order_json(order),
         occurred_at=order.updated_at,
-        scope=principal.tenant,
+        scope=principal.scope,
     )

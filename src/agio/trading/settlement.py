@@ -84,7 +84,9 @@ def _take(
     if after.time_in_force == "day" and after.is_open and after.expires_at is None:
         after = msgspec.structs.replace(after, expires_at=day_end(after.symbol))
     settlement.changed[after.order_id] = after
-    settlement.events.append(_event(after, orders_channel(after.account_id), ORDER_UPDATED, order_json(after)))
+    settlement.events.append(
+        _event(after, orders_channel(after.account_id), ORDER_UPDATED, order_json(after))
+    )
     if isinstance(report, Filled):
         body = execution_json(settlement.executions[-1])
         settlement.events.append(_event(after, fills_channel(after.account_id), ORDER_FILLED, body))

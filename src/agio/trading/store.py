@@ -44,8 +44,6 @@ class TapeProgress(msgspec.Struct, frozen=True):
     seq: int
 
 
-
-
 async def register_account(tx: Transaction, account_id: AccountId) -> None:
     """Make an account of the transaction's tenant known to trading; idempotent."""
     await tx.execute(
@@ -80,8 +78,6 @@ async def confirm_orders(tx: Transaction, refused: Sequence[OrderId], accepted: 
     tx.has_events = tx.has_events or bool(accepted)
 
 
-
-
 async def find_order(tx: Transaction, order_id: OrderId) -> Order | None:
     return _order_or_none(
         await tx.value("select row_to_json(o)::text from trading.orders o where order_id = %s", (order_id,))
@@ -93,7 +89,8 @@ async def find_by_client_order_id(
 ) -> Order | None:
     return _order_or_none(
         await tx.value(
-            "select row_to_json(o)::text from trading.orders o where account_id = %s and client_order_id = %s",
+            "select row_to_json(o)::text from trading.orders o"
+            " where account_id = %s and client_order_id = %s",
             (account_id, client_order_id),
         )
     )
@@ -177,8 +174,6 @@ async def write_cancel_requests(tx: Transaction, orders: Sequence[Order], events
     await tx.emit(*events)
 
 
-
-
 async def assert_lease(tx: Transaction, duty: str, token: int) -> None:
     await tx.execute("select platform.assert_lease(%s, %s)", (duty, token))
 
@@ -203,7 +198,8 @@ async def entered_orders(tx: Transaction, venue: str) -> list[tuple[WorkingOrder
     rows = await tx.fetch_tuples(
         "select row_to_json(o)::text, o.entered_no from trading.orders o"
         " where venue = %s and status in ('pending_new', 'new', 'partially_filled', 'pending_cancel')"
-        " and not exists (select from trading.venue_command c where c.order_id = o.order_id and c.kind = 'submit')"
+        " and not exists (select from trading.venue_command c"
+        " where c.order_id = o.order_id and c.kind = 'submit')"
         " order by entered_no",
         (venue,),
     )
@@ -261,5 +257,3 @@ def working_order(order: Order, entered_no: int) -> WorkingOrder:
 
 def _order_or_none(row: str | None) -> Order | None:
     return None if row is None else _decode_order(row)
-
-

@@ -104,13 +104,13 @@ SUBMIT = st.tuples(
     st.just("submit"),
     st.sampled_from(["buy", "sell"]),
     st.integers(1, 15),
-    st.integers(95, 105),
+    st.integers(98, 102),
     st.sampled_from(
         [("limit", "day"), ("limit", "gtc"), ("limit", "ioc"), ("market", "day"), ("market", "ioc")]
     ),
 )
 TAPE = st.tuples(
-    st.just("tape"), st.lists(st.tuples(st.integers(94, 106), st.integers(1, 20)), min_size=1, max_size=6)
+    st.just("tape"), st.lists(st.tuples(st.integers(97, 103), st.integers(1, 30)), min_size=1, max_size=6)
 )
 CANCEL = st.tuples(st.just("cancel"), st.integers(0, 30))
 JOURNEY = st.lists(st.one_of(SUBMIT, SUBMIT, TAPE, CANCEL), max_size=50)
@@ -178,7 +178,7 @@ class TestAgainstNaiveVenue:
                     seq += len(trades)
         assert all(filled[order_id] <= orders[order_id].leaves_quantity for order_id in filled)
 
-    @given(JOURNEY, st.integers(1, 40))
+    @given(JOURNEY, st.integers(1, 10))
     @settings(max_examples=150, deadline=None)
     def test_a_restart_between_any_two_actions_changes_no_fill(
         self, journey: list[tuple[Any, ...]], at: int
@@ -259,6 +259,19 @@ class TestLimit:
             ("ord_3", 1, 100, 1),
         ]
 
+    def test_arrival_counts_across_price_levels(self) -> None:
+        venue = TapeVenue()
+        for number, limit in enumerate((105, 103, 105, 103, 104), start=1):
+            venue.submit(working_order(number, "buy", 2, limit))
+        reports = venue.on_trades("ES", 1, prints((100, 9)))
+        assert [f[:2] for f in fills(reports)] == [
+            ("ord_1", 2),
+            ("ord_2", 2),
+            ("ord_3", 2),
+            ("ord_4", 2),
+            ("ord_5", 1),
+        ]
+
     def test_only_whole_lots_are_filled(self) -> None:
         venue = TapeVenue()
         venue.list_symbol("ES", 5)
@@ -318,6 +331,14 @@ class TestCommandsAgain:
         venue.restore([order])
         assert venue.submit(order) == [Entered(order.order_id)]
         assert venue.submit(order) == []
+
+    def test_restored_orders_keep_their_order_of_acceptance(self) -> None:
+        venue = TapeVenue()
+        venue.restore([working_order(2), working_order(1)])
+        assert fills(venue.on_trades("ES", 1, prints((100, 12)))) == [
+            ("ord_1", 10, 100, 1),
+            ("ord_2", 2, 100, 1),
+        ]
 
     def test_a_batch_handed_over_twice_fills_once(self) -> None:
         venue = TapeVenue()

@@ -23,6 +23,7 @@ create table ledger.account (
     organisation_id text not null,
     environment     text not null check (environment in ('sandbox', 'live')),
     asset           text not null references ledger.asset,
+    unit            numeric not null,
     -- 1: debits must not exceed credits, 2: credits must not exceed debits.
     flags           smallint not null default 0 check (flags between 0 and 3),
     minimum_balance numeric(38,0) not null default 0,
@@ -41,7 +42,7 @@ create index account_by_owner on ledger.account (organisation_id, environment, o
 
 create table ledger.journal (
     journal_no      bigint primary key,
-    journal_id      text not null unique check (journal_id ~ '^[A-Za-z0-9_.:-]+$'),
+    journal_id      text not null unique,
     organisation_id text not null,
     environment     text not null,
     kind            text not null default 'posting',
@@ -68,10 +69,11 @@ create table ledger.entry (
     hold_id    text,
     primary key (account_no, version)
 );
-create index entry_by_journal on ledger.entry (journal_no);
+-- Entries are appended in journal order, so block ranges find a journal's legs at no cost to the writer.
+create index entry_by_journal on ledger.entry using brin (journal_no) with (pages_per_range = 8, autosummarize = on);
 
 create table ledger.hold (
-    hold_id         text primary key check (hold_id ~ '^[A-Za-z0-9_.:-]+$'),
+    hold_id         text primary key,
     organisation_id text not null,
     environment     text not null,
     account_no      bigint not null,

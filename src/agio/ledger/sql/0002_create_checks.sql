@@ -60,7 +60,7 @@ create function ledger.resolve(
 as $$
     select array_agg(row(
         e.n, e.cmd, e.kind, e.leg_no, e.amount, e.hold_id, a.account_no, coalesce(e.address, h.address), a.owner,
-        e.organisation_id, e.environment, a.asset, s.unit, a.flags, a.minimum_balance, a.is_frozen, a.is_closed,
+        e.organisation_id, e.environment, a.asset, a.unit, a.flags, a.minimum_balance, a.is_frozen, a.is_closed,
         a.credits_posted - a.debits_posted, a.debits_pending, a.version,
         h.account_no, h.amount - h.captured - h.released, h.state, coalesce(e.expires_at, h.expires_at)
     )::effect order by e.n)
@@ -71,7 +71,6 @@ as $$
         and h.organisation_id = e.organisation_id and h.environment = e.environment
     left join account a on a.address = coalesce(e.address, h.address)
         and a.organisation_id = e.organisation_id and a.environment = e.environment
-    left join asset s on s.asset = a.asset
 $$;
 
 -- Commands whose id is taken: rank 1 the same content, rank 2 another (the detail names the field).

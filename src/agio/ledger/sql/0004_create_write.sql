@@ -12,7 +12,6 @@ declare
     journal_nos   bigint[];
     journal_count bigint;
     contents      bytea;
-    event_count   bigint;
     new_hash      bytea := current.hash;
 begin
     -- 0 for commands that post no journal, so that the array has no nulls and is quick to index.
@@ -65,7 +64,7 @@ begin
             case when kind = 'L' then amount else 0 end as posted, amount, held_change, expires_at,
             balance + sum(case when kind = 'L' then amount else 0 end) over legs as balance_after,
             version + count(*) filter (where kind = 'L') over legs as version_after,
-            held + sum(held_change) over (partition by account_no order by cmd) as held_after
+            held + sum(held_change) over legs as held_after
         from change
         window legs as (partition by account_no order by cmd, n rows unbounded preceding)
     ), entries as (
@@ -116,7 +115,8 @@ begin
         from running group by cmd
     ), told as (
         insert into platform.outbox (event_id, organisation_id, environment, channel, kind, body, occurred_at)
-        select 'evt_' || lpad(to_hex(current.event_no + row_number() over (order by b.cmd, o.owner)), 20, '0'),
+        -- Commands are counted on, owners within a command: no two events of a ledger share an id.
+        select 'evt_' || lpad(to_hex(current.event_no + b.cmd), 15, '0') || lpad(to_hex(o.place), 5, '0'),
             b.organisation_id, b.environment, 'ledger:' || o.owner, w.word,
             '{"kind":"' || w.word || '",' || case when c.kind = 'P'
                 then '"journal_id":"' || c.id || '",'
@@ -129,16 +129,15 @@ begin
             on c.cmd = b.cmd
         cross join lateral (select case c.kind
             when 'P' then 'journal_posted' when 'H' then 'hold_placed' else 'hold_released' end) w (word)
-        cross join lateral unnest(b.owners) as o (owner)
-        order by b.cmd, o.owner
-        returning 1
+        cross join lateral unnest(b.owners) with ordinality as o (owner, place)
+        order by b.cmd
     )
-    select count(*) into event_count from told;
+    select into strict journal_count journal_count;
 
     update head set
         batch_no = current.batch_no + case when journal_count > 0 then 1 else 0 end,
         journal_no = current.journal_no + journal_count,
-        event_no = current.event_no + event_count,
+        event_no = current.event_no + cardinality(kinds),
         hash = new_hash,
         at = write_batch.at;
 end

@@ -14,16 +14,19 @@ begin
     ) then
         -- Under the writer lock like every change, so that two openers cannot wait for each other.
         perform from head for update;
-        insert into account (address, owner, asset, organisation_id, environment, flags, minimum_balance, code)
-        select * from unnest(addresses, owners, assets, organisations, environments, account_flags,
-                             minimum_balances, codes)
+        insert into account (address, owner, asset, unit, organisation_id, environment, flags, minimum_balance, code)
+        select w.address, w.owner, w.asset, s.unit, w.organisation_id, w.environment, w.flags, w.minimum_balance,
+            w.code
+        from unnest(addresses, owners, assets, organisations, environments, account_flags, minimum_balances, codes)
+            as w (address, owner, asset, organisation_id, environment, flags, minimum_balance, code)
+        join asset s on s.asset = w.asset
         on conflict (address) do nothing;
     end if;
     return query
     select w.address
     from unnest(addresses, owners, assets, organisations, environments, account_flags)
         as w (address, owner, asset, organisation_id, environment, flags)
-    join account a on a.address = w.address
+    left join account a on a.address = w.address
     where (a.owner, a.asset, a.organisation_id, a.environment, a.flags)
         is distinct from (w.owner, w.asset, w.organisation_id, w.environment, w.flags);
 end

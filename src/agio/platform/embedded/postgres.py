@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agio.platform.embedded import ports
-from agio.platform.embedded.accounts import Account, place_data, place_programs, server_account
+from agio.platform.embedded.accounts import Account, server_account
 from agio.platform.embedded.child import Child, Identity, StopStep, end_leftover
+from agio.platform.embedded.placement import place_data, place_programs
 from agio.platform.embedded.secret_files import read_or_create
 
 OWNER = "agio_owner"

@@ -27,10 +27,15 @@ class KnownParameters:
                         parameter.field_alias for parameter in model.expected_query_params
                     )
 
-    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    async def __call__(
+        self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+    ) -> None:
         """Raise InvalidRequest naming the parameter and those that exist."""
-        known = self._names.get(handler)
-        if known is None or not connection.scope["query_string"]:
+        if not connection.scope["query_string"]:
+            return
+        # The handler that a guard is given is a copy.
+        known = self._names.get(connection.scope["route_handler"])
+        if known is None:
             return
         for name in connection.query_params:
             if name not in known:

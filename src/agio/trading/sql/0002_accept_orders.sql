@@ -61,7 +61,7 @@ begin
     order by o.entered_no;
     get diagnostics confirmed = row_count;
     if confirmed <> cardinality(accepted) then
-        raise exception 'an order was confirmed that this transaction did not claim' using errcode = 'AG002';
+        raise exception 'an order was confirmed that this transaction did not claim' using errcode = 'AG010';
     end if;
 
     insert into platform.outbox (event_id, organisation_id, environment, channel, kind, body, occurred_at)

@@ -16,7 +16,7 @@ begin
     where o.order_id = n.order_id and o.version < n.version;
     get diagnostics written = row_count;
     if written <> json_array_length(changed) then
-        raise exception 'an order changed under its settlement' using errcode = 'AG003';
+        raise exception 'an order changed under its settlement' using errcode = 'AG011';
     end if;
 
     insert into executions (

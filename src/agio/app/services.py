@@ -1,0 +1,135 @@
+"""The processes that the supervisor looks after, all with one face."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from agio.app.readiness import READY_LINE, VARIABLE
+from agio.platform.config import Settings
+from agio.platform.embedded.child import Child, Identity
+from agio.platform.tls import client_context
+
+_PROBE_TIMEOUT_SECONDS = 2.0
+
+
+class Service(Protocol):
+    """One process at a time, which can be started again after it ended."""
+
+    name: str
+    port: int
+
+    @property
+    def identity(self) -> Identity | None:
+        """The process started last."""
+
+    def prepare(self) -> None:
+        """What must be done once before the first start."""
+
+    def spawn(self) -> None:
+        """Start without waiting."""
+
+    def is_running(self) -> bool: ...
+
+    def is_ready(self) -> bool:
+        """Whether it does its work; must answer within a second or two."""
+
+    def exit_reason(self) -> str | None:
+        """Why it ended, as the rest of a sentence that begins with its name; None while it runs."""
+
+    def explain(self) -> str:
+        """Why it ended, and the last lines of its log."""
+
+    def stop(self) -> None:
+        """Stop it and wait until it has ended."""
+
+
+class AgioProcess:
+    """`agio engine` or `agio api`: a hidden verb of this program with its settings in the environment."""
+
+    def __init__(self, verb: str, settings: Settings, *, port: int = 0) -> None:
+        self.name = verb
+        self.port = port
+        self._settings = settings
+        self._child = Child(verb, settings.data_dir / "logs" / f"{verb}.log")
+        self._ready: socket.socket | None = None
+        self._is_announced = False
+
+    @property
+    def identity(self) -> Identity | None:
+        return self._child.identity
+
+    def prepare(self) -> None:
+        pass
+
+    def spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            environment = child_environment(self._settings, {VARIABLE: str(theirs.fileno())})
+            command = [sys.executable, "-m", "agio", self.name]
+            self._child.spawn(command, environment, cwd=Path.cwd(), pass_fds=(theirs.fileno(),))
+        if self._ready is not None:
+            self._ready.close()
+        ours.setblocking(False)
+        self._ready, self._is_announced = ours, False
+
+    def is_running(self) -> bool:
+        return self._child.is_running()
+
+    def is_ready(self) -> bool:
+        if not self._is_announced and self._ready is not None:
+            try:
+                self._is_announced = self._ready.recv(len(READY_LINE)) == READY_LINE
+            except BlockingIOError:
+                return False
+        return self._is_announced and self.is_running()
+
+    def exit_reason(self) -> str | None:
+        return self._child.exit_reason()
+
+    def explain(self) -> str:
+        said = "\n".join(self._child.log_tail())
+        return f"{self.name} {self.exit_reason() or 'is still starting'}; its log says:\n{said}"
+
+    def stop(self) -> None:
+        self._child.stop()
+
+
+class ApiProcess(AgioProcess):
+    """`agio api`, which is ready when it says so itself over TLS."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        super().__init__("api", settings, port=settings.port)
+        self._url = url
+
+    def is_ready(self) -> bool:
+        return self.is_running() and probe_readiness(self._url, self._settings.ca_file)
+
+
+def probe_readiness(url: str, ca_file: Path | None) -> bool:
+    """Whether `/readyz` answers 200."""
+    parts = urlsplit(url)
+    try:
+        connection = HTTPSConnection(
+            parts.hostname or "localhost",
+            parts.port,
+            timeout=_PROBE_TIMEOUT_SECONDS,
+            context=client_context(ca_file),
+        )
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+    except (OSError, HTTPException):
+        return False
+
+
+def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our own environment without any AGIO_ variable, and the settings in their place."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGIO_")}
+    return {**inherited, "PYTHONUNBUFFERED": "1", **settings.to_environment(), **(extra or {})}

@@ -1,0 +1,242 @@
+"""Commands as PostgreSQL array literals, and batches cut where one command depends on another.
+
+A command is rendered once, when it is submitted, while the batch before it is being written; a batch is then
+put together by joining. (The driver's own array dumping costs more than the whole of the database's work.)
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from agio.kernel.ids import HoldId, OrganisationId
+from agio.kernel.time import to_micros
+from agio.ledger.api import Command, Environment, PlaceHold, PostJournal, ReleaseHold
+
+_SEPARATOR: Final = "\x1f"
+_NOTHING: Final = "\x1d"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/+-]+", re.ASCII)
+
+
+class ExpireHold(msgspec.Struct, frozen=True):
+    """End a hold whose time is over; only the ledger's own sweep says this."""
+
+    hold_id: HoldId
+    organisation_id: OrganisationId
+    environment: Environment
+    source: str = "expiry"
+    reference: None = None
+
+
+Kind = Literal["P", "H", "V", "X"]
+
+
+class EncodedCommand(NamedTuple):
+    """One command as elements of the arrays that `ledger.apply` takes."""
+
+    kind: Kind
+    id: str
+    organisation: str
+    environment: str
+    fingerprint: bytes
+    booking_date: str
+    value_date: str
+    source: str
+    reference: str
+    effect_count: int
+    effect_kinds: str
+    effect_legs: str
+    effect_accounts: str
+    effect_amounts: str
+    effect_holds: str
+    effect_expiries: str
+    named_holds: frozenset[str]
+    """Holds that it captures, releases or expires."""
+
+
+def quote_element(text: str | None) -> str:
+    """One element of a text array literal."""
+    if text is None:
+        return "NULL"
+    if _PLAIN.fullmatch(text) and text.upper() != "NULL":
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def encode_command(command: Command | ExpireHold) -> EncodedCommand:
+    match command:
+        case PostJournal():
+            return _encode_journal(command)
+        case PlaceHold():
+            return _encode_hold(command)
+        case ReleaseHold():
+            return _encode_end(command, "V")
+        case ExpireHold():
+            return _encode_end(command, "X")
+
+
+def journal_fingerprint(journal: PostJournal) -> bytes:
+    """SHA-256 of the journal's whole content; `ledger.journal_content` builds the same text in SQL."""
+    parts = [
+        journal.journal_id,
+        journal.organisation_id,
+        journal.environment,
+        journal.booking_date.isoformat(),
+        journal.value_date.isoformat(),
+        journal.source,
+        _NOTHING if journal.reference is None else journal.reference,
+    ]
+    for leg in journal.legs:
+        parts += (leg.account, str(leg.amount), leg.hold_id or "")
+    parts += journal.releases
+    return hashlib.sha256(_SEPARATOR.join(parts).encode()).digest()
+
+
+def hold_fingerprint(hold: PlaceHold) -> bytes:
+    """SHA-256 of everything that a repeated placement must agree on."""
+    parts = [
+        hold.hold_id,
+        hold.organisation_id,
+        hold.environment,
+        hold.account,
+        str(hold.amount),
+        "" if hold.expires_at is None else str(to_micros(hold.expires_at)),
+        hold.source,
+        _NOTHING if hold.reference is None else hold.reference,
+    ]
+    return hashlib.sha256(_SEPARATOR.join(parts).encode()).digest()
+
+
+def _encode_journal(journal: PostJournal) -> EncodedCommand:
+    legs, releases = journal.legs, journal.releases
+    count, extra = len(legs), len(releases)
+    holds = [leg.hold_id for leg in legs]
+    has_holds = any(holds) or extra > 0
+    return EncodedCommand(
+        "P",
+        quote_element(journal.journal_id),
+        quote_element(journal.organisation_id),
+        journal.environment,
+        journal_fingerprint(journal),
+        journal.booking_date.isoformat(),
+        journal.value_date.isoformat(),
+        quote_element(journal.source),
+        quote_element(journal.reference),
+        count + extra,
+        ",".join(["L"] * count + ["R"] * extra),
+        ",".join(map(str, range(1, count + extra + 1))),
+        ",".join([*(quote_element(leg.account) for leg in legs), *["NULL"] * extra]),
+        ",".join([*(str(leg.amount) for leg in legs), *["0"] * extra]),
+        ",".join(map(quote_element, [*holds, *releases])) if has_holds else _nulls(count),
+        _nulls(count + extra),
+        frozenset([*(hold for hold in holds if hold is not None), *releases]) if has_holds else frozenset(),
+    )
+
+
+def _encode_hold(hold: PlaceHold) -> EncodedCommand:
+    return EncodedCommand(
+        "H",
+        quote_element(hold.hold_id),
+        quote_element(hold.organisation_id),
+        hold.environment,
+        hold_fingerprint(hold),
+        "NULL",
+        "NULL",
+        quote_element(hold.source),
+        quote_element(hold.reference),
+        1,
+        "H",
+        "1",
+        quote_element(hold.account),
+        str(hold.amount),
+        quote_element(hold.hold_id),
+        "NULL" if hold.expires_at is None else f'"{hold.expires_at.isoformat()}"',
+        frozenset(),
+    )
+
+
+def _encode_end(command: ReleaseHold | ExpireHold, kind: Literal["V", "X"]) -> EncodedCommand:
+    hold_id = quote_element(command.hold_id)
+    return EncodedCommand(
+        kind,
+        hold_id,
+        quote_element(command.organisation_id),
+        command.environment,
+        b"",
+        "NULL",
+        "NULL",
+        quote_element(command.source),
+        quote_element(command.reference),
+        1,
+        kind,
+        "1",
+        "NULL",
+        "0",
+        hold_id,
+        "NULL",
+        frozenset((command.hold_id,)),
+    )
+
+
+def _nulls(count: int) -> str:
+    return "NULL,NULL" if count == 2 else ",".join(["NULL"] * count)
+
+
+def cut_batches(commands: Sequence[EncodedCommand]) -> Iterator[tuple[int, Sequence[EncodedCommand]]]:
+    """Cut where an id repeats or a hold is used that the same batch places: (offset, batch) pairs.
+
+    `ledger.apply` looks ids and holds up once, before a batch; so each cut sees what came before it.
+    """
+    start = 0
+    journals: set[str] = set()
+    holds: set[str] = set()
+    for index, command in enumerate(commands):
+        is_known = (command.kind == "P" and command.id in journals) or (
+            command.kind == "H" and command.id in holds
+        )
+        if is_known or not command.named_holds.isdisjoint(holds):
+            yield start, commands[start:index]
+            start = index
+            journals, holds = set(), set()
+        if command.kind == "P":
+            journals.add(command.id)
+        elif command.kind == "H":
+            holds.add(command.id)
+    yield start, commands[start:]
+
+
+def batch_parameters(commands: Sequence[EncodedCommand], at: datetime) -> list[str | datetime]:
+    """The parameters of `ledger.apply`, in its order."""
+    return [
+        _array(command.kind for command in commands),
+        _array(command.id for command in commands),
+        _array(command.organisation for command in commands),
+        _array(command.environment for command in commands),
+        _array(f'"\\\\x{command.fingerprint.hex()}"' for command in commands),
+        _array(command.booking_date for command in commands),
+        _array(command.value_date for command in commands),
+        _array(command.source for command in commands),
+        _array(command.reference for command in commands),
+        _array(_repeat(str(number), command.effect_count) for number, command in enumerate(commands, 1)),
+        _array(command.effect_kinds for command in commands),
+        _array(command.effect_legs for command in commands),
+        _array(command.effect_accounts for command in commands),
+        _array(command.effect_amounts for command in commands),
+        _array(command.effect_holds for command in commands),
+        _array(_repeat(command.organisation, command.effect_count) for command in commands),
+        _array(_repeat(command.environment, command.effect_count) for command in commands),
+        _array(command.effect_expiries for command in commands),
+        at,
+    ]
+
+
+def _array(elements: Iterator[str]) -> str:
+    return f"{{{','.join(elements)}}}"
+
+
+def _repeat(element: str, count: int) -> str:
+    return ",".join([element] * count)

@@ -1,0 +1,203 @@
+"""The ledger's use cases: apply, submit, open, read."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from agio.kernel.ids import JournalId, LedgerAccountId
+from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.problem import NotFound, Unavailable
+from agio.ledger import store
+from agio.ledger.api import (
+    Asset,
+    AssetMismatch,
+    Balance,
+    Command,
+    Entry,
+    Journal,
+    OpenAccount,
+    Result,
+    ResultCode,
+)
+from agio.ledger.batch import EncodedCommand, ExpireHold, cut_batches, encode_command
+from agio.ledger.model import check_command
+from agio.platform.clock import Clock
+from agio.platform.db import SYSTEM, Database, DatabaseUnavailable, Transaction
+from agio.platform.group_commit import GroupCommit
+
+CREATED = Result(ResultCode.CREATED)
+EXISTS = Result(ResultCode.EXISTS)
+MAX_BATCH = 1000
+MAX_ATTEMPTS = 3
+MAX_VERSION = 2**63
+
+log = structlog.get_logger(__name__)
+
+
+class LedgerService:
+    """The ledger over one database pool; implements `api.Ledger`."""
+
+    def __init__(
+        self, database: Database, clock: Clock, *, max_batch: int = MAX_BATCH, queue_limit: int = 20_000
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._writer: GroupCommit[EncodedCommand, Result] = GroupCommit(
+            self._write_batch, max_batch=max_batch, queue_limit=queue_limit
+        )
+
+    async def define_assets(self, tx: Transaction, assets: Sequence[Asset]) -> None:
+        await store.insert_assets(tx, assets)
+        known = {asset.asset: asset.scale for asset in await store.select_assets(tx)}
+        for asset in assets:
+            if known[asset.asset] != asset.scale:
+                raise AssetMismatch(f"{asset.asset} has {known[asset.asset]} decimals, not {asset.scale}")
+
+    async def assets(self, tx: Transaction) -> list[Asset]:
+        return await store.select_assets(tx)
+
+    async def open_accounts(self, tx: Transaction, accounts: Sequence[OpenAccount]) -> None:
+        mismatches = await store.open_accounts(tx, accounts) if accounts else []
+        if mismatches:
+            raise AssetMismatch(f"{mismatches[0]} exists with another owner, asset, tenant or flags")
+
+    async def lock(self, tx: Transaction) -> None:
+        await store.lock_head(tx)
+
+    async def apply(self, tx: Transaction, commands: Sequence[Command]) -> list[Result]:
+        results: list[Result] = [CREATED] * len(commands)
+        sound: list[EncodedCommand] = []
+        places: list[int] = []
+        for place, command in enumerate(commands):
+            malformed = check_command(command)
+            if malformed:
+                results[place] = Result(ResultCode.INVALID_COMMAND, malformed)
+            else:
+                sound.append(encode_command(command))
+                places.append(place)
+        for place, result in zip(places, await self._apply_encoded(tx, sound), strict=True):
+            results[place] = result
+        return results
+
+    async def submit(self, command: Command) -> Result:
+        malformed = check_command(command)
+        if malformed:
+            return Result(ResultCode.INVALID_COMMAND, malformed)
+        return await self._writer.submit(encode_command(command))
+
+    async def drain(self) -> None:
+        """Wait until everything submitted has been answered."""
+        await self._writer.drain()
+
+    async def expire_holds(self, limit: int = MAX_BATCH) -> int:
+        """Free what is left of holds whose time is over; returns how many. Needs the engine's database."""
+        async with self._database.transaction() as tx:
+            expired = await store.select_expired_holds(tx, self._clock.now(), limit)
+            results = await self._apply_encoded(tx, [encode_command(hold) for hold in expired])
+        return sum(result.code is ResultCode.CREATED for result in results)
+
+    async def balances(self, tx: Transaction, owner: str) -> list[Balance]:
+        return await store.select_balances(tx, owner)
+
+    async def balances_of(self, tx: Transaction, accounts: Sequence[LedgerAccountId]) -> list[Balance]:
+        return await store.select_balances_of(tx, accounts)
+
+    async def entries(
+        self,
+        tx: Transaction,
+        owner: str,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Entry]:
+        check_limit(limit)
+        before, reached = _read_cursor(cursor)
+        rows = await store.select_entries(tx, owner, asset, limit + 1, before, reached)
+        items = rows[:limit]
+        next_cursor = None
+        if len(rows) > limit:
+            reached = reached | {row.account: row.version for row in items}
+            next_cursor = encode_cursor({"journal_no": items[-1].journal_no, **reached})
+        return Page([store.to_entry(row) for row in items], next_cursor)
+
+    async def journal(self, tx: Transaction, journal_id: JournalId) -> Journal:
+        row = await store.select_journal(tx, journal_id)
+        if row is None:
+            raise NotFound(f"no journal {journal_id}")
+        legs = await store.select_legs(tx, row.journal_no)
+        return Journal(
+            journal_id=row.journal_id,
+            journal_no=row.journal_no,
+            organisation_id=row.organisation_id,
+            environment=row.environment,
+            kind=row.kind,
+            booking_date=row.booking_date,
+            value_date=row.value_date,
+            source=row.source,
+            reference=row.reference,
+            reverses=row.reverses,
+            reversed_by=row.reversed_by,
+            batch_no=row.batch_no,
+            created_at=row.created_at,
+            legs=legs,
+        )
+
+    async def _apply_encoded(self, tx: Transaction, commands: Sequence[EncodedCommand]) -> list[Result]:
+        results: list[Result] = [CREATED] * len(commands)
+        if not commands:
+            return results
+        for offset, batch in cut_batches(commands):
+            for number, code, detail in await store.apply_batch(tx, batch, self._clock.now()):
+                results[offset + number - 1] = Result(ResultCode(code), detail)
+        return results
+
+    async def _write_batch(self, commands: Sequence[EncodedCommand]) -> list[Result]:
+        """One durable transaction. A lost connection leaves the outcome unknown; ids make a repeat safe."""
+        distinct, places = _merge_repeats(commands)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                async with self._database.transaction(SYSTEM) as tx:
+                    results = await self._apply_encoded(tx, distinct)
+                break
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:
+                log.warning("ledger_batch_repeated", attempt=attempt, size=len(distinct), error=str(error))
+                if attempt == MAX_ATTEMPTS:
+                    raise Unavailable("the outcome is unknown: repeat with the same id") from error
+        return _spread(results, places)
+
+
+def _read_cursor(cursor: str | None) -> tuple[int | None, dict[str, int]]:
+    if cursor is None:
+        return None, {}
+    reached = {name: value for name, value in decode_cursor(cursor).items() if isinstance(value, int)}
+    before = reached.pop("journal_no", None)
+    if before is None or not all(0 <= version < MAX_VERSION for version in (before, *reached.values())):
+        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
+    return before, reached
+
+
+def _merge_repeats(commands: Sequence[EncodedCommand]) -> tuple[list[EncodedCommand], list[int]]:
+    """Gather the same command submitted several times at once, so that a burst of retries is one command."""
+    distinct: list[EncodedCommand] = []
+    index: dict[EncodedCommand, int] = {}
+    places = []
+    for command in commands:
+        place = index.setdefault(command, len(distinct))
+        if place == len(distinct):
+            distinct.append(command)
+        places.append(place)
+    return distinct, places
+
+
+def _spread(results: list[Result], places: Sequence[int]) -> list[Result]:
+    """The repeats come right after the first of their kind: what that created, exists for them."""
+    answered: set[int] = set()
+    spread = []
+    for place in places:
+        result = results[place]
+        spread.append(EXISTS if place in answered and result.code is ResultCode.CREATED else result)
+        answered.add(place)
+    return spread

@@ -1,0 +1,173 @@
+"""Wire types of `/api/instruments` and `/api/market`."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from agio.kernel.time import from_nanos
+from agio.marketdata.events import SIDE_NAMES, BookDelta, Quote, VenueState
+from agio.marketdata.model import Instrument, InstrumentStatus
+from agio.marketdata.rendering import QuoteView, TradeWriter, view_levels, view_quote
+from agio.marketdata.replays.model import Replay, ReplayState
+from agio.marketdata.store import StoredTrade
+from agio.marketdata.tape.files import TapeKind
+
+
+class InstrumentView(msgspec.Struct, frozen=True):
+    """An instrument; tick and lot are the steps of prices and quantities."""
+
+    symbol: str
+    name: str
+    venue: str
+    base_asset: str
+    quote_asset: str
+    tick_size: str
+    lot_size: str
+    price_scale: int
+    quantity_scale: int
+    calendar: str
+    status: InstrumentStatus
+    asset_class: str
+
+    @classmethod
+    def of(cls, one: Instrument) -> "InstrumentView":
+        return cls(
+            symbol=one.symbol,
+            name=one.name,
+            venue=one.venue,
+            base_asset=one.base_asset,
+            quote_asset=one.quote_asset,
+            tick_size=one.price_text(one.tick_size),
+            lot_size=one.quantity_text(one.lot_size),
+            price_scale=one.price_scale,
+            quantity_scale=one.quantity_scale,
+            calendar=one.calendar,
+            status=one.status,
+            asset_class=one.asset_class,
+        )
+
+
+class TradeView(msgspec.Struct, frozen=True):
+    """A trade; `seq` is its sequence on the stream `trades:{symbol}` too."""
+
+    seq: int
+    price: str
+    size: str
+    side: Literal["buy", "sell"] | None
+    """The aggressor's, where the venue tells it."""
+    venue_time: str
+    id: str | None
+
+    @classmethod
+    def of(cls, trade: StoredTrade, writer: TradeWriter) -> "TradeView":
+        return cls(
+            seq=trade.seq,
+            price=writer.price(trade.price),
+            size=writer.size(trade.size),
+            side=SIDE_NAMES[trade.side],
+            venue_time=writer.time(trade.venue_time_ns),
+            id=trade.trade_id,
+        )
+
+
+class SymbolQuote(QuoteView, frozen=True):
+    symbol: str
+
+    @classmethod
+    def of(cls, quote: Quote, instrument: Instrument) -> "SymbolQuote":
+        view = view_quote(quote, instrument)
+        return cls(symbol=quote.symbol, **msgspec.structs.asdict(view))
+
+
+class BookView(msgspec.Struct, frozen=True):
+    """Top levels as [price, size], best first, after update `q`; `crc` is of the top ten."""
+
+    symbol: str
+    q: int
+    venue_time: datetime
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+    crc: int
+
+    @classmethod
+    def of(cls, book: BookDelta, instrument: Instrument, depth: int) -> "BookView":
+        return cls(
+            symbol=book.symbol,
+            q=book.q,
+            venue_time=from_nanos(book.venue_time_ns),
+            bids=view_levels(book.bids[:depth], instrument),
+            asks=view_levels(book.asks[:depth], instrument),
+            crc=book.crc,
+        )
+
+
+class CreateReplay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tape to play: CSV `DateTime,Price,Volume` (plain or gzip) or Parquet quotes."""
+
+    path: str
+    """Absolute path on the server, below one of its replay folders."""
+    symbol: str | None = None
+    """The first word of the file's name when absent."""
+    speed: float = 1.0
+    """A multiple of real time; 0 is as fast as possible."""
+    time_zone: str = "UTC"
+    """What the naive times of a CSV tape mean."""
+
+
+class ReplayView(msgspec.Struct, frozen=True):
+    """A replay; `done` of `total` rows of the tape are played."""
+
+    replay_id: str
+    file: str
+    kind: TapeKind
+    symbol: str
+    speed: float
+    time_zone: str
+    state: ReplayState
+    total: int
+    done: int
+    first_time: datetime
+    last_time: datetime
+    venue_time: datetime | None
+    problem: str | None
+    problem_line: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, replay: Replay) -> "ReplayView":
+        return cls(
+            replay_id=replay.replay_id,
+            file=replay.path.rpartition("/")[2],
+            kind=replay.kind,
+            symbol=replay.symbol,
+            speed=replay.speed,
+            time_zone=replay.time_zone,
+            state=replay.state,
+            total=replay.total,
+            done=replay.done,
+            first_time=from_nanos(replay.first_ns),
+            last_time=from_nanos(replay.last_ns),
+            venue_time=from_nanos(replay.venue_time_ns) if replay.venue_time_ns is not None else None,
+            problem=replay.problem,
+            problem_line=replay.problem_line,
+            created_at=replay.created_at,
+            started_at=replay.started_at,
+            finished_at=replay.finished_at,
+        )
+
+
+class VenueView(msgspec.Struct, frozen=True):
+    venue: str
+    state: VenueState
+
+
+class MarketStatusView(msgspec.Struct, frozen=True):
+    """`live`: heard of within 5 seconds; `stale`: silent; `closed`: its trading has ended."""
+
+    market: str
+    venues: list[VenueView]
+    replay: ReplayView | None
+    """The one that plays, else the newest."""

@@ -1,0 +1,110 @@
+"""The opening handshake: which door, which origin, who."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import msgspec
+from websockets.exceptions import NegotiationError
+from websockets.http11 import Request
+
+from agio.kernel.problem import NotFound, Problem
+from agio.streaming.encoding import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
+from agio.streaming.errors import OriginNotAllowed
+
+STREAM_PATH = "/stream"
+_SYMBOL_PREFIX = f"{STREAM_PATH}/"
+_MAX_SYMBOL = 64
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class UpgradeRequest(msgspec.Struct, frozen=True):
+    """What the handshake says."""
+
+    symbol: str | None
+    """None for the multiplexed door."""
+    token: str | None
+    ticket: str | None
+    origin: str | None
+    host: str
+    address: str
+    is_secure: bool
+
+
+def read_request(request: Request, address: str, *, is_secure: bool) -> UpgradeRequest:
+    """Read a handshake; raises NotFound for any other path."""
+    path, _, query = request.path.partition("?")
+    tickets = parse_qs(query, max_num_fields=16).get("ticket") if query else None
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return UpgradeRequest(
+        symbol=_read_door(path),
+        token=credential.strip() if scheme.lower() == "bearer" and credential else None,
+        ticket=tickets[0] if tickets else None,
+        origin=request.headers.get("Origin"),
+        host=request.headers.get("Host", ""),
+        address=address,
+        is_secure=is_secure,
+    )
+
+
+def choose_subprotocol(path: str, offered: Sequence[str]) -> str | None:
+    """The encoding of the connection; without an offer JSON, unnamed.
+
+    Raises NegotiationError when only others are offered to the multiplexed door.
+    """
+    for ours in (JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL):
+        if ours in offered and (ours == JSON_SUBPROTOCOL or path.partition("?")[0] == STREAM_PATH):
+            return ours
+    if offered and path.partition("?")[0] == STREAM_PATH:
+        raise NegotiationError(f"the subprotocols are {JSON_SUBPROTOCOL} and {MSGPACK_SUBPROTOCOL}")
+    return None
+
+
+def require_origin(request: UpgradeRequest, allowed: Sequence[str]) -> None:
+    """A browser tells the page's origin: it must be ours or allowed. Other clients tell none."""
+    if request.origin is None:
+        return
+    origin = request.origin.lower()
+    if origin in {entry.lower().rstrip("/") for entry in allowed}:
+        return
+    scheme = "https" if request.is_secure else "http"
+    parts = urlsplit(origin)
+    if parts.scheme == scheme and _authority(parts.netloc, scheme) == _authority(request.host, scheme):
+        return
+    raise OriginNotAllowed("allow this origin with AGIO_ALLOWED_ORIGINS if it is yours")
+
+
+def problem_body(problem: Problem) -> bytes:
+    """RFC 9457 JSON of a refused handshake."""
+    return msgspec.json.encode(
+        {
+            "type": f"/problems/{problem.code}",
+            "title": problem.title,
+            "status": int(problem.status),
+            "detail": problem.detail,
+            "code": problem.code,
+            **problem.extra,
+        }
+    )
+
+
+def problem_headers(problem: Problem) -> dict[str, str]:
+    headers = {"Content-Type": "application/problem+json", **problem.headers}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.setdefault("Retry-After", "2")
+    return headers
+
+
+def _read_door(path: str) -> str | None:
+    if path == STREAM_PATH:
+        return None
+    symbol = unquote(path.removeprefix(_SYMBOL_PREFIX)) if path.startswith(_SYMBOL_PREFIX) else ""
+    if not symbol or "/" in symbol or len(symbol) > _MAX_SYMBOL:
+        raise NotFound("streams are at /stream and /stream/{symbol}")
+    return symbol
+
+
+def _authority(text: str, scheme: str) -> str:
+    return text.lower().removesuffix(_DEFAULT_PORTS[scheme])
