@@ -65,7 +65,7 @@ def take_holdings(book: Book, worth: Worth, marks: Mapping[str, Mark], at_us: in
         quantity = balances[asset]
         value = market_value(quantity, mark, worth.divisors.get(asset))
         lines.append(Line(asset, source, quantity, bases.get(asset, CostBasis()), mark, value))
-    lines.sort(key=lambda line: symbol_of(line))
+    lines.sort(key=symbol_of)
     return Holdings(lines, balances.get(base, 0), at_us)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from agio.analytics.book import Book, BookReader, mark_of
+from agio.analytics.book import Book, BookReader
 from agio.analytics.errors import WindowTooLong
 from agio.analytics.holdings import Holdings, divisors_of, take_holdings, to_exposure, view_totals
 from agio.analytics.model.history import Worth
@@ -23,7 +23,6 @@ from agio.analytics.model.valuation import (
     balances_at,
     count_periods,
     external_flows,
-    flows_by_period,
     in_base_currency,
     make_boundaries,
     make_series,
@@ -61,7 +60,7 @@ class Valuer:
         self._reader = reader
 
     def newest_fact(self, book: Book, latest: Latest) -> int:
-        """The instant of the newest ledger entry or price; an answer is a function of facts, not of the clock."""
+        """The instant of the newest ledger entry or price: answers depend on facts, never on the clock."""
         received = [trade.received_us for trade in latest.values() if trade is not None]
         return max([book.last_us, *received])
 
@@ -128,7 +127,7 @@ class Valuer:
         )
 
     def day_return(self, facts: Facts) -> float | None:
-        """Time-weighted return of the facts' window taken as one period (from midnight to the newest fact)."""
+        """Time-weighted return of the facts' window (from midnight to the newest fact) as one period."""
         if facts.boundaries.size < 2:
             return None
         series, unpriced = make_valued_series(facts, AnalyticsQuery())
@@ -277,11 +276,3 @@ def _nullable(numbers: Floats) -> list[float | None]:
 
 def _finite(numbers: Floats, index: int) -> float | None:
     return float(numbers[index]) if numbers.size and np.isfinite(numbers[index]) else None
-
-
-def latest_marks(latest: Latest) -> dict[str, Mark]:
-    """The newest prices by symbol."""
-    return {symbol: mark_of(trade) for symbol, trade in latest.items() if trade is not None}
-
-
-__all__ = ["Facts", "Latest", "Valuer", "flows_by_period", "latest_marks", "make_valued_series"]

@@ -2,17 +2,16 @@
 
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Mapping
 from http.client import HTTPException, HTTPSConnection
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from agio.app.readiness import READY_LINE, VARIABLE
 from agio.platform.config import Settings
 from agio.platform.embedded.child import Child, Identity
-from agio.platform.tls import client_context
+from agio.platform.tls import LOOPBACK_NAMES, client_context
 
 _PROBE_TIMEOUT_SECONDS = 2.0
 
@@ -70,8 +69,8 @@ class AgioProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             environment = child_environment(self._settings, {VARIABLE: str(theirs.fileno())})
-            command = [sys.executable, "-m", "agio", self.name]
-            self._child.spawn(command, environment, cwd=Path.cwd(), pass_fds=(theirs.fileno(),))
+            command = agio_command(self.name)
+            self._child.spawn(command, environment, cwd=self._settings.data_dir, pass_fds=(theirs.fileno(),))
         if self._ready is not None:
             self._ready.close()
         ours.setblocking(False)
@@ -102,24 +101,28 @@ class AgioProcess:
 class ApiProcess(AgioProcess):
     """`agio api`, which is ready when it says so itself over TLS."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__("api", settings, port=settings.port)
-        self._url = url
 
     def is_ready(self) -> bool:
-        return self.is_running() and probe_readiness(self._url, self._settings.ca_file)
+        return self.is_running() and probe_readiness(self._settings)
 
 
-def probe_readiness(url: str, ca_file: Path | None) -> bool:
-    """Whether `/readyz` answers 200."""
-    parts = urlsplit(url)
+def agio_command(*arguments: str) -> list[str]:
+    """The command line of this very program, whatever folder it is started in."""
+    return [sys.executable, "-P", "-m", "agio", *arguments]
+
+
+def probe_readiness(settings: Settings) -> bool:
+    """Whether `/readyz` answers 200 on this machine."""
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", "localhost"} else settings.host  # noqa: S104
+    context = client_context(settings.ca_file)
+    if settings.ca_file is None or host not in LOOPBACK_NAMES:
+        # The operator's own certificate names the public host. The probe tells nothing and trusts nothing.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     try:
-        connection = HTTPSConnection(
-            parts.hostname or "localhost",
-            parts.port,
-            timeout=_PROBE_TIMEOUT_SECONDS,
-            context=client_context(ca_file),
-        )
+        connection = HTTPSConnection(host, settings.port, timeout=_PROBE_TIMEOUT_SECONDS, context=context)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -57,6 +58,7 @@ class EncodedCommand(NamedTuple):
     """Holds that it captures, releases or expires."""
 
 
+@lru_cache(maxsize=16_384)
 def quote_element(text: str | None) -> str:
     """One element of a text array literal."""
     if text is None:
@@ -120,7 +122,7 @@ def _encode_journal(journal: PostJournal) -> EncodedCommand:
         "P",
         quote_element(journal.journal_id),
         quote_element(journal.organisation_id),
-        journal.environment,
+        quote_element(journal.environment),
         journal_fingerprint(journal),
         journal.booking_date.isoformat(),
         journal.value_date.isoformat(),
@@ -142,7 +144,7 @@ def _encode_hold(hold: PlaceHold) -> EncodedCommand:
         "H",
         quote_element(hold.hold_id),
         quote_element(hold.organisation_id),
-        hold.environment,
+        quote_element(hold.environment),
         hold_fingerprint(hold),
         "NULL",
         "NULL",
@@ -165,7 +167,7 @@ def _encode_end(command: ReleaseHold | ExpireHold, kind: Literal["V", "X"]) -> E
         kind,
         hold_id,
         quote_element(command.organisation_id),
-        command.environment,
+        quote_element(command.environment),
         b"",
         "NULL",
         "NULL",

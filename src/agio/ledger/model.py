@@ -7,18 +7,19 @@ is the reference that tests hold the database against.
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
 
 from agio.kernel.ids import HoldId, JournalId, LedgerAccountId
-from agio.kernel.money import MAX_DIGITS
 from agio.ledger.api import AccountFlags, Command, OpenAccount, PlaceHold, PostJournal, ReleaseHold, Result
 from agio.ledger.errors import ResultCode
 
 MAX_LEGS: Final = 1000
-MAX_AMOUNT: Final = 10**MAX_DIGITS - 1
-_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+MAX_AMOUNT: Final = 10**30 - 1
+"""Of one leg. A million such legs in one batch still fit an account's columns (38 digits) below FULL."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
 _TEXT_LIMIT: Final = 256
 HoldState = Literal["open", "captured", "released"]
 
@@ -27,7 +28,12 @@ def check_command(command: Command) -> str:
     """Say what is malformed about a command in itself, or "" when nothing is."""
     match command:
         case PostJournal():
-            name, amounts = command.journal_id, [leg.amount for leg in command.legs]
+            names = [command.journal_id, *command.releases]
+            for leg in command.legs:
+                names.append(leg.account)
+                if leg.hold_id is not None:
+                    names.append(leg.hold_id)
+            amounts = [leg.amount for leg in command.legs]
             if not 0 < len(amounts) <= MAX_LEGS:
                 return f"a journal has between 1 and {MAX_LEGS} legs"
             if len(command.releases) > MAX_LEGS:
@@ -35,16 +41,21 @@ def check_command(command: Command) -> str:
             if 0 in amounts:
                 return "a leg's amount is not zero"
         case PlaceHold():
-            name, amounts = command.hold_id, [command.amount]
+            names, amounts = [command.hold_id, command.account], [command.amount]
             if command.amount <= 0:
                 return "a hold's amount is positive"
         case ReleaseHold():
-            name, amounts = command.hold_id, []
+            names, amounts = [command.hold_id], []
     if not all(-MAX_AMOUNT <= amount <= MAX_AMOUNT for amount in amounts):
-        return f"amounts have at most {MAX_DIGITS} digits"
-    if not _ID.fullmatch(name):
-        return "an id has 1 to 128 characters of A-Z a-z 0-9 _ . : -"
+        return "amounts have at most 30 digits"
+    if not all(map(_is_name, names)):
+        return "ids and addresses have 1 to 200 characters of A-Z a-z 0-9 _ . : -"
     return _check_text("source", command.source) or _check_text("reference", command.reference or "")
+
+
+@lru_cache(maxsize=16_384)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def _check_text(field: str, text: str) -> str:
@@ -255,7 +266,16 @@ def _find_stopped(accounts: Iterable[AccountState]) -> Result | None:
 
 
 _COMPARED: Final = {
-    PostJournal: ("organisation_id", "environment", "source", "reference", "booking_date", "value_date", "releases", "legs"),
+    PostJournal: (
+        "organisation_id",
+        "environment",
+        "source",
+        "reference",
+        "booking_date",
+        "value_date",
+        "releases",
+        "legs",
+    ),
     PlaceHold: ("organisation_id", "environment", "source", "reference", "account", "amount", "expires_at"),
 }
 
@@ -265,4 +285,3 @@ def _compare(known: PostJournal | PlaceHold, repeated: PostJournal | PlaceHold) 
         if getattr(known, field) != getattr(repeated, field):
             return Result(ResultCode.CONFLICT, field)
     return Result(ResultCode.EXISTS)
-

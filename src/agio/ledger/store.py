@@ -138,7 +138,9 @@ async def open_accounts(tx: Transaction, accounts: Sequence[OpenAccount]) -> lis
 
 
 async def select_balances(tx: Transaction, owner: str) -> list[Balance]:
-    rows = await tx.fetch(_BalanceRow, _BALANCES + " where a.owner = %s order by a.asset, a.address", (owner,))
+    rows = await tx.fetch(
+        _BalanceRow, _BALANCES + " where a.owner = %s order by a.asset, a.address", (owner,)
+    )
     return [_to_balance(row) for row in rows]
 
 

@@ -31,8 +31,9 @@ def fold_trades(symbol: str, open_bars: Iterable[Bar], trades: Sequence[Trade]) 
     current = {bar.interval: bar for bar in open_bars}
     finished: list[Bar] = []
     late: dict[tuple[Interval, int], Bar] = {}
+    seconds = partial_bars(symbol, "1s", trades)
     for interval in INTERVALS:
-        for part in partial_bars(symbol, interval, trades):
+        for part in widen(seconds, interval) if interval != "1s" else seconds:
             running = current.get(interval)
             if running is None or part.start_ns > running.start_ns:
                 if running is not None:
@@ -59,6 +60,19 @@ def partial_bars(symbol: str, interval: Interval, trades: Sequence[Trade]) -> li
         parts.append(_bar_of(symbol, interval, start_ns, trades[first:last]))
         first = last
     return parts
+
+
+def widen(parts: Sequence[Bar], interval: Interval) -> list[Bar]:
+    """The same runs of trades as parts of bars of a longer interval."""
+    width = INTERVAL_NS[interval]
+    wide: list[Bar] = []
+    for part in parts:
+        start_ns = part.start_ns // width * width
+        if wide and wide[-1].start_ns == start_ns:
+            wide[-1] = merge(wide[-1], part)
+        else:
+            wide.append(msgspec.structs.replace(part, interval=interval, start_ns=start_ns))
+    return wide
 
 
 def merge(earlier: Bar, later: Bar) -> Bar:
@@ -90,24 +104,34 @@ def vwap_text(bar: Bar, price_scale: int) -> str:
 
 
 def _bar_of(symbol: str, interval: Interval, start_ns: int, trades: Sequence[Trade]) -> Bar:
-    prices = [trade.price for trade in trades]
-    times = [trade.venue_time_ns for trade in trades]
-    first_ns, last_ns = min(times), max(times)
-    opens = times.index(first_ns)
-    closes = len(times) - 1 - times[::-1].index(last_ns)
+    opens = closes = trades[0]
+    high = low = opens.price
+    volume = notional = 0
+    for trade in trades:
+        price, size = trade.price, trade.size
+        volume += size
+        notional += price * size
+        if price > high:
+            high = price
+        elif price < low:
+            low = price
+        if trade.venue_time_ns >= closes.venue_time_ns:
+            closes = trade
+        elif trade.venue_time_ns < opens.venue_time_ns:
+            opens = trade
     return Bar(
         symbol,
         interval,
         start_ns,
-        prices[opens],
-        max(prices),
-        min(prices),
-        prices[closes],
-        sum(trade.size for trade in trades),
-        sum(trade.price * trade.size for trade in trades),
+        opens.price,
+        high,
+        low,
+        closes.price,
+        volume,
+        notional,
         len(trades),
-        first_ns,
-        last_ns,
+        opens.venue_time_ns,
+        closes.venue_time_ns,
     )
 
 

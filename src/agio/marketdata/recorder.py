@@ -8,7 +8,6 @@ import psycopg
 import structlog
 
 from agio.kernel.problem import Unavailable
-from agio.kernel.time import from_micros
 from agio.marketdata import store, trade_store
 from agio.marketdata.api import Fence, Recorded, StaleWriter
 from agio.marketdata.bars import fold_trades
@@ -127,8 +126,8 @@ class Recorder:
             open_bars = tuple(bar for bar in open_bars if bar.start_ns < minute_ns)
         folded = fold_trades(symbol, open_bars, trades)
         first_seq = stream.last_seq + 1
-        await trade_store.insert_trades(tx, symbol, first_seq, trades, from_micros(attempt.received_us))
-        stored = await trade_store.save_bars(tx, folded)
+        await trade_store.insert_trades(tx, symbol, first_seq, trades, attempt.received_us)
+        stored = await trade_store.save_bars(tx, symbol, folded)
         await trade_store.advance_stream(tx, symbol, stream.last_seq + len(trades), folded.open_bars)
         batch = TradeBatch(symbol, stream.epoch, first_seq, list(trades), attempt.received_us)
         return Recorded(batch, (*stored, *folded.open_bars))

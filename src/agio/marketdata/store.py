@@ -188,12 +188,16 @@ async def read_open_bars(tx: Transaction, symbol: str) -> tuple[Bar, ...]:
 
 
 async def sweep_trades(tx: Transaction, venue: str, before: datetime, limit: int) -> int:
-    """Delete up to `limit` of each symbol's oldest trades received before an instant; returns how many."""
+    """Delete up to `limit` of each symbol's oldest trades received before an instant, never its newest.
+
+    Returns how many.
+    """
     return await tx.execute(
         "delete from marketdata.trade t using ("
-        "  select old.symbol, old.seq from marketdata.instrument i cross join lateral ("
+        "  select old.symbol, old.seq from marketdata.instrument i"
+        "  join marketdata.trade_stream s on s.symbol = i.symbol cross join lateral ("
         "    select symbol, seq, received_at from marketdata.trade"
-        "    where symbol = i.symbol order by seq limit %s) old"
+        "    where symbol = i.symbol and seq < s.last_seq order by seq limit %s) old"
         "  where i.venue = %s and old.received_at < %s) gone"
         " where t.symbol = gone.symbol and t.seq = gone.seq",
         (limit, venue, before),

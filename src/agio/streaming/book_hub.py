@@ -94,7 +94,7 @@ class BookHub(Hub):
         """Consecutive deltas, newest last."""
         self._floor = 0
         """A whole book was told at this sequence: older snapshots do not count."""
-        self._asking: asyncio.Task[Push] | None = None
+        self._asking: asyncio.Task[Push | None] | None = None
 
     @override
     async def begin(self) -> None:
@@ -142,31 +142,32 @@ class BookHub(Hub):
     async def verify(self) -> None:
         """After a silence of the bus: start all subscriptions from a new snapshot if the book moved on."""
         snapshot = await self._shared_snapshot()
-        if self.last is None or snapshot.q != self.last:
+        if snapshot is not None and snapshot.q != self.last:
             self._break_chain()
 
-    async def snapshot(self) -> Push:
-        """A snapshot from which the deltas at hand lead on; raises ChannelUnavailable when there is none."""
+    async def snapshot(self) -> Push | None:
+        """A snapshot from which the deltas at hand lead on; None while the venue has told no book.
+
+        Raises ChannelUnavailable when the snapshots do not fit the deltas.
+        """
         for _ in range(_SNAPSHOT_ATTEMPTS):
             snapshot = await self._shared_snapshot()
-            if self.after(snapshot.q) is not None:
+            if snapshot is None or self.after(snapshot.q) is not None:
                 return snapshot
             await asyncio.sleep(_SNAPSHOT_PAUSE_SECONDS)
         raise ChannelUnavailable("the book has no snapshot that fits its updates; subscribe again")
 
-    async def _shared_snapshot(self) -> Push:
+    async def _shared_snapshot(self) -> Push | None:
         if self._asking is None:
             self._asking = asyncio.create_task(self._fetch())
             self._asking.add_done_callback(self._asked)
         return await asyncio.shield(self._asking)
 
-    async def _fetch(self) -> Push:
+    async def _fetch(self) -> Push | None:
         pushes = await self.ask(self.handle.snapshot)
-        if not pushes:
-            raise ChannelUnavailable("the book is empty: its venue has not told it yet")
-        return pushes[-1]
+        return pushes[-1] if pushes else None
 
-    def _asked(self, task: asyncio.Task[Push]) -> None:
+    def _asked(self, task: asyncio.Task[Push | None]) -> None:
         self._asking = None
         if not task.cancelled():
             task.exception()
@@ -200,7 +201,7 @@ class BookSubscription(Subscription):
         self._hub = hub
         self._tier = tier
         self._last: int | None = None
-        """What the client has; None while a snapshot is on its way."""
+        """What the client has; None before a snapshot."""
         self._snapshot: Push | None = None
         self._skipped: tuple[int, int] | None = None
         self._restarting: asyncio.Task[None] | None = None
@@ -222,16 +223,19 @@ class BookSubscription(Subscription):
     @override
     def activate(self) -> None:
         self._hub.points[self._tier].subscriptions[self] = None
-        if self._snapshot is None or not self._begin(self._snapshot):
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None and not self._begin(snapshot):
             self.restart()
-        self._snapshot = None
 
     def deliver(self, chunk: Chunk) -> None:
         if self.queue.is_conflating and (self._last is not None or self._skipped is not None):
             self._skip(chunk.pushes)
             self.queue.conflate(self)
             return
-        if self._last is None or chunk.last <= self._last:
+        if self._last is None:
+            self.restart()
+            return
+        if chunk.last <= self._last:
             return
         if chunk.previous != self._last:
             self._bridge(self._last, chunk.last)
@@ -275,7 +279,7 @@ class BookSubscription(Subscription):
         try:
             while not self.is_closed:
                 snapshot = await self._hub.snapshot()
-                if self._begin(snapshot):
+                if snapshot is None or self._begin(snapshot):
                     return
                 await asyncio.sleep(_SNAPSHOT_PAUSE_SECONDS)
         except Problem as problem:

@@ -93,15 +93,20 @@ class StreamProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._connections = server_state.connections
         self._settings = self.door.settings
+        self._path = ""
+
+        def select_subprotocol(_frames: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+            chosen = choose_subprotocol(self._path, offered)
+            return None if chosen is None else Subprotocol(chosen)
+
         self._frames = ServerProtocol(
-            select_subprotocol=self._select_subprotocol,
+            select_subprotocol=select_subprotocol,
             max_size=self._settings.max_message_bytes_before_authentication,
             logger=_quiet,
         )
         self._transport: asyncio.Transport | None = None
         self._session: ProtocolSession | None = None
         self._handshake: asyncio.Task[None] | None = None
-        self._path = ""
         self._parts: list[bytes] = []
         self._is_text = False
         self._is_paused = False
@@ -203,12 +208,6 @@ class StreamProtocol(asyncio.Protocol):
         self._expect_end()
 
     # Handshake
-
-    def _select_subprotocol(
-        self, _frames: ServerProtocol, offered: Sequence[Subprotocol]
-    ) -> Subprotocol | None:
-        chosen = choose_subprotocol(self._path, offered)
-        return None if chosen is None else Subprotocol(chosen)
 
     def _begin_handshake(self, request: Request) -> None:
         self._path = request.path

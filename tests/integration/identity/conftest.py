@@ -2,9 +2,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import httpx
 import pytest
 from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from agio.identity.access import AccessGuard, provide_principal
 from agio.identity.api import SCOPES, Policy, Principal
@@ -35,7 +35,7 @@ class Node:
             dependencies={"principal": provide_principal()},
             version="test",
         )
-        self.client = AsyncTestClient(self.app)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost")
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Node":

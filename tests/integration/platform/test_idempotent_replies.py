@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
+import httpx
 import msgspec
 import psycopg
 import pytest
-from litestar import Litestar, Request, Response, post
-from litestar.testing import AsyncTestClient
+from litestar import Request, Response, post
 
 from agio.kernel.problem import Conflict
 from agio.platform.db import Database, Scope, Transaction
@@ -36,7 +36,7 @@ def counter() -> Counter:
 
 
 @pytest.fixture
-def client(app_database: Database, counter: Counter) -> AsyncTestClient[Litestar]:
+async def client(app_database: Database, counter: Counter) -> httpx.AsyncClient:
     replies = IdempotentReplies(app_database)
 
     @post("/wishes", opt={"public": True})
@@ -52,18 +52,17 @@ def client(app_database: Database, counter: Counter) -> AsyncTestClient[Litestar
         return await replies.once(counter.tenant, request, effect)
 
     app = create_app([make_wish], guards=[], dependencies={}, version="test")
-    # Not entered as a context: that would run the application on a loop other than the database's.
-    return AsyncTestClient(app)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
-async def wish(client: AsyncTestClient[Litestar], key: str | None, amount: int = 5) -> Any:
+async def wish(client: httpx.AsyncClient, key: str | None, amount: int = 5) -> Any:
     headers = {} if key is None else {"Idempotency-Key": key}
     return await client.post("/wishes", json={"amount": amount}, headers=headers)
 
 
 class TestOnce:
     async def test_a_repetition_gets_the_stored_answer_and_no_second_effect(
-        self, client: AsyncTestClient[Litestar], counter: Counter
+        self, client: httpx.AsyncClient, counter: Counter
     ) -> None:
         first, second = await wish(client, "k1"), await wish(client, "k1")
 
@@ -74,7 +73,7 @@ class TestOnce:
         assert counter.effects == 1
 
     async def test_another_body_under_the_same_key_is_refused(
-        self, client: AsyncTestClient[Litestar], counter: Counter
+        self, client: httpx.AsyncClient, counter: Counter
     ) -> None:
         await wish(client, "k1", 5)
 
@@ -84,7 +83,7 @@ class TestOnce:
         assert counter.effects == 1
 
     async def test_a_request_in_flight_is_answered_409_and_later_replayed(
-        self, client: AsyncTestClient[Litestar], counter: Counter
+        self, client: httpx.AsyncClient, counter: Counter
     ) -> None:
         counter.seconds = 0.3
         answers = await asyncio.gather(*(wish(client, "k1") for _ in range(4)))
@@ -97,7 +96,7 @@ class TestOnce:
         assert counter.effects == 1
 
     async def test_a_refusal_is_not_stored(
-        self, client: AsyncTestClient[Litestar], databases: Databases
+        self, client: httpx.AsyncClient, databases: Databases
     ) -> None:
         assert (await wish(client, "k1", -1)).status_code == 409
 
@@ -106,7 +105,7 @@ class TestOnce:
         assert (await wish(client, "k1", 5)).status_code == 201
 
     async def test_keys_of_different_tenants_do_not_meet(
-        self, client: AsyncTestClient[Litestar], counter: Counter
+        self, client: httpx.AsyncClient, counter: Counter
     ) -> None:
         await wish(client, "k1", 5)
         counter.tenant = Scope("org_other", "sandbox")
@@ -117,7 +116,7 @@ class TestOnce:
         assert answer.json()["amount"] == 7
 
     async def test_after_a_day_a_key_is_new_again(
-        self, client: AsyncTestClient[Litestar], databases: Databases, counter: Counter
+        self, client: httpx.AsyncClient, databases: Databases, counter: Counter
     ) -> None:
         await wish(client, "k1")
         with psycopg.connect(databases.owner_url) as connection:
@@ -129,7 +128,7 @@ class TestOnce:
 
     @pytest.mark.parametrize("key", [None, "", "with space", "x" * 256])
     async def test_a_missing_or_odd_key_is_refused(
-        self, client: AsyncTestClient[Litestar], key: str | None
+        self, client: httpx.AsyncClient, key: str | None
     ) -> None:
         answer = await wish(client, key)
 

@@ -105,7 +105,9 @@ class TestAdmit:
         assert refusal.value.code == "no_market_price"
 
     def test_halted_instrument_is_refused(self) -> None:
-        halted = Instrument(**{name: getattr(ES, name) for name in ES.__struct_fields__} | {"status": "halted"})
+        halted = Instrument(
+            **{name: getattr(ES, name) for name in ES.__struct_fields__} | {"status": "halted"}
+        )
         with pytest.raises(Problem) as refusal:
             take(request(), instrument=halted)
         assert refusal.value.code == "instrument_not_tradable"

@@ -1,18 +1,16 @@
 """The order state machine and its arithmetic."""
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.trading.orders import NOW, make_order
 
-from agio.kernel.ids import AccountId, OrderId, OrganisationId, is_id, new_id
+from agio.kernel.ids import OrderId, is_id, new_id
 from agio.trading.model import (
     CLOSED,
     OPEN,
     TRANSITIONS,
     IllegalTransition,
-    Order,
     OrderAction,
     OrderStatus,
     act,
@@ -24,35 +22,6 @@ from agio.trading.model import (
     journal_id_of,
     next_status,
 )
-
-NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-def make_order(**changes: object) -> Order:
-    fields: dict[str, object] = {
-        "order_id": OrderId("ord_06d8xk2m7v1c9tb3fh0a"),
-        "organisation_id": OrganisationId("org_00000000000000000001"),
-        "environment": "sandbox",
-        "account_id": AccountId("acc_00000000000000000001"),
-        "client_order_id": "mine-1",
-        "symbol": "ES",
-        "venue": "TAPE",
-        "base_asset": "ES",
-        "quote_asset": "USD",
-        "price_scale": 2,
-        "quantity_scale": 0,
-        "quote_scale": 2,
-        "fee_basis_points": 5,
-        "side": "buy",
-        "type": "limit",
-        "time_in_force": "day",
-        "quantity": 10,
-        "limit_price": 164025,
-        "protection_price": 164025,
-        "created_at": NOW,
-        "updated_at": NOW,
-    }
-    return Order(**(fields | changes))  # type: ignore[arg-type]
 
 
 class TestNextStatus:

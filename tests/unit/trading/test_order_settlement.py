@@ -7,43 +7,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.trading.orders import NOW, ORDER_ID, make_order
 
-from agio.kernel.ids import AccountId, OrderId, OrganisationId
 from agio.ledger.api import PostJournal, ReleaseHold
 from agio.trading.model import IllegalTransition, Order, OrderStatus
 from agio.trading.ports import Canceled, Entered, Expired, Filled, Rejected, Report
 from agio.trading.settlement import Settlement, fold
 
-NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY_END = datetime(2026, 3, 3, tzinfo=UTC)
-ORDER_ID = OrderId("ord_06d8xk2m7v1c9tb3fh0a")
-
-
-def make_order(**changes: object) -> Order:
-    fields: dict[str, object] = {
-        "order_id": ORDER_ID,
-        "organisation_id": OrganisationId("org_00000000000000000001"),
-        "environment": "sandbox",
-        "account_id": AccountId("acc_00000000000000000001"),
-        "client_order_id": "mine-1",
-        "symbol": "ES",
-        "venue": "TAPE",
-        "base_asset": "ES",
-        "quote_asset": "USD",
-        "price_scale": 2,
-        "quantity_scale": 0,
-        "quote_scale": 2,
-        "fee_basis_points": 5,
-        "side": "buy",
-        "type": "limit",
-        "time_in_force": "day",
-        "quantity": 10,
-        "limit_price": 164025,
-        "protection_price": 164025,
-        "created_at": NOW,
-        "updated_at": NOW,
-    }
-    return Order(**(fields | changes))  # type: ignore[arg-type]
 
 
 def settle(order: Order, *reports: Report, canceled: bool = False) -> Settlement:

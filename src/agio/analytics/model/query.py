@@ -139,7 +139,7 @@ def _metrics(name: str, text: str) -> frozenset[str]:
 
 
 def _tails(name: str, text: str) -> tuple[TailRequest, ...]:
-    """`[method|all][:confidence[:horizon]]`, several separated by commas; a bare confidence means all methods."""
+    """`[method|all][:confidence[:horizon]]`, separated by commas; a bare confidence means all methods."""
     requests: list[TailRequest] = []
     for item in text.split(","):
         head, *rest = item.split(":")

@@ -29,6 +29,7 @@ create type ledger.effect as (
     minimum_balance numeric,
     is_frozen       boolean,
     is_closed       boolean,
+    is_full         boolean,     -- so much has gone through it that another batch might not fit its columns
     balance         numeric,     -- the account before the batch
     held            numeric,
     version         bigint,
@@ -61,6 +62,7 @@ as $$
     select array_agg(row(
         e.n, e.cmd, e.kind, e.leg_no, e.amount, e.hold_id, a.account_no, coalesce(e.address, h.address), a.owner,
         e.organisation_id, e.environment, a.asset, a.unit, a.flags, a.minimum_balance, a.is_frozen, a.is_closed,
+        greatest(a.debits_posted, a.credits_posted, a.debits_pending) > 1e37,
         a.credits_posted - a.debits_posted, a.debits_pending, a.version,
         h.account_no, h.amount - h.captured - h.released, h.state, coalesce(e.expires_at, h.expires_at)
     )::effect order by e.n)
@@ -126,7 +128,9 @@ as $$
             when e.kind in ('L', 'H') and e.account_no is null then 3
             when e.kind in ('L', 'H') and e.is_closed then 5
             when e.kind in ('L', 'H') and e.is_frozen then 6
-            when e.kind = 'H' then case when e.expires_at <= at then 9 end
+            when e.kind = 'H' and e.expires_at <= at then 9
+            when e.kind in ('L', 'H') and e.is_full then 13
+            when e.kind = 'H' then null
             when e.hold_id is null then null
             when e.hold_account_no is null then 7
             when e.kind = 'L' and (e.hold_account_no <> e.account_no or e.amount > 0) then 8
@@ -138,7 +142,7 @@ as $$
         end as rank
         from unnest(effects) e
     ), fault as (
-        select cmd, rank, n, case when rank < 7 then address else hold_id end as detail
+        select cmd, rank, n, case when rank < 7 or rank = 13 then address else hold_id end as detail
         from checked where rank is not null
         union all
         select cmd, 4, min(n), asset from unnest(effects) where kind = 'L'
