@@ -46,7 +46,7 @@ class Analytics(Protocol):
         """Raises NotFound."""
         ...
 
-    async def portfolios(self, principal: Principal, limit: int, cursor: str | None) -> Page[Portfolio]:
+    async def portfolios(self, scope: Scope, limit: int, cursor: str | None) -> Page[Portfolio]:
         """Oldest first."""
         ...
 

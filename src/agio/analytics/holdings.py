@@ -6,7 +6,7 @@ import msgspec
 
 from agio.analytics.book import Book
 from agio.analytics.model.blocks import Holding
-from agio.analytics.model.history import Worth, fold_costs
+from agio.analytics.model.history import Worth
 from agio.analytics.model.positions import COST_UNITS, CostBasis, divide_even
 from agio.analytics.model.valuation import Mark, PriceSource
 from agio.analytics.schemas import Position, Totals
@@ -50,21 +50,22 @@ class Holdings(msgspec.Struct, frozen=True):
         )
 
 
-def take_holdings(book: Book, worth: Worth, marks: Mapping[str, Mark], at_us: int) -> Holdings:
+def take_holdings(
+    book: Book, costs: Mapping[str, CostBasis], worth: Worth, marks: Mapping[str, Mark], at_us: int
+) -> Holdings:
     """Balances from the ledger, costs from the fold of fills, prices from `marks` (by symbol)."""
     base = book.portfolio.base_currency
     balances: dict[str, int] = {}
     for history in book.histories:
         for asset, curve in history.curves.items():
             balances[asset] = balances.get(asset, 0) + curve.through(at_us)
-    bases = fold_costs(book.histories, base, worth, at_us)
     lines = []
     for asset in sorted(balances.keys() - {base}):
         source = book.sources.get(asset)
         mark = marks.get(source.symbol) if source is not None else None
         quantity = balances[asset]
         value = market_value(quantity, mark, worth.divisors.get(asset))
-        lines.append(Line(asset, source, quantity, bases.get(asset, CostBasis()), mark, value))
+        lines.append(Line(asset, source, quantity, costs.get(asset, CostBasis()), mark, value))
     lines.sort(key=symbol_of)
     return Holdings(lines, balances.get(base, 0), at_us)
 

@@ -27,18 +27,21 @@ from agio.analytics.service import today, view_live
 from agio.analytics.settings import PORTFOLIOS_PER_ROUND, PUBLISH_SECONDS, WATCHED_PORTFOLIOS
 from agio.analytics.store import Portfolio
 from agio.analytics.valuer import Valuer
+from agio.kernel.ids import IdFactory
 from agio.ledger.api import Ledger
 from agio.marketdata.api import Instruments, LastTrade, Market
 from agio.marketdata.events import last_subject
 from agio.platform.bus import Bus
 from agio.platform.clock import Clock
-from agio.platform.db import Database
+from agio.platform.db import Database, Transaction
 
 log = structlog.get_logger(__name__)
 
 _LEDGER_EVENTS = "ev.ledger.*"
 _LOOK_EVERY_SECONDS = 15.0
 _PAGE = 500
+_OVERLAP_MILLISECONDS = 60_000
+_CACHED_BOOKS = 512
 
 _decode_last = msgspec.msgpack.Decoder(LastTrade).decode
 _encode = msgspec.json.Encoder().encode
@@ -68,6 +71,7 @@ class PortfolioMarker:
         self._holders: dict[str, set[str]] = {}
         self._latest: dict[str, LastTrade] = {}
         self._changed: OrderedDict[str, None] = OrderedDict()
+        self._books: OrderedDict[str, Book] = OrderedDict()
         self._told: dict[str, dict[str, bytes]] = {}
         self._look = asyncio.Event()
         self._q = 0
@@ -102,6 +106,7 @@ class PortfolioMarker:
 
     async def _take_ledger_event(self, subject: str, _: bytes) -> None:
         for portfolio_id in self._by_account.get(subject.rpartition(".")[2], ()):
+            self._books.pop(portfolio_id, None)
             self._changed[portfolio_id] = None
 
     async def _take_creation(self, _: str, __: bytes) -> None:
@@ -109,6 +114,8 @@ class PortfolioMarker:
 
     async def _look_again(self) -> None:
         """The bus was away: anything may have changed meanwhile."""
+        self._books.clear()
+        self._latest.clear()
         self._changed.update(dict.fromkeys(self._portfolios))
         self._look.set()
 
@@ -127,7 +134,7 @@ class PortfolioMarker:
                 self._look.clear()
 
     async def _read_portfolios(self) -> None:
-        after = max(self._portfolios, default="")
+        after = self._overlapping_start()
         while len(self._portfolios) < WATCHED_PORTFOLIOS:
             async with self._database.transaction() as tx:
                 page = await store.list_portfolios(tx, after, _PAGE)
@@ -137,7 +144,16 @@ class PortfolioMarker:
                 return
             after = page[-1].portfolio_id
 
+    def _overlapping_start(self) -> str:
+        """Ids are in order of creation, and creations a minute apart are committed in that order."""
+        if not self._portfolios:
+            return ""
+        milliseconds = self._clock.now_micros() // 1000 - _OVERLAP_MILLISECONDS
+        return IdFactory(lambda: milliseconds, lambda _: 0).new("pft")
+
     def _add(self, portfolio: Portfolio) -> None:
+        if portfolio.portfolio_id in self._portfolios:
+            return
         self._portfolios[portfolio.portfolio_id] = portfolio
         for account_id in portfolio.account_ids:
             self._by_account.setdefault(account_id, []).append(portfolio.portfolio_id)
@@ -156,7 +172,7 @@ class PortfolioMarker:
 
     async def _value(self, portfolio: Portfolio) -> None:
         async with self._database.transaction() as tx:
-            book = await self._reader.open(tx, portfolio)
+            book = await self._book(tx, portfolio)
             latest = await self._latest_of(book)
             newest = self._valuer.newest_fact(book, latest)
             boundaries, as_of = self._valuer.window(book, today(newest), newest)
@@ -172,6 +188,16 @@ class PortfolioMarker:
         await self._tell(
             portfolio.portfolio_id, analytics_subject(portfolio.portfolio_id), [("", _encode(live))]
         )
+
+    async def _book(self, tx: Transaction, portfolio: Portfolio) -> Book:
+        """The portfolio's book; read again only after a ledger event of one of its accounts."""
+        book = self._books.get(portfolio.portfolio_id)
+        if book is None:
+            book = await self._reader.open(tx, portfolio)
+            self._books[portfolio.portfolio_id] = book
+            if len(self._books) > _CACHED_BOOKS:
+                self._books.popitem(last=False)
+        return book
 
     async def _latest_of(self, book: Book) -> Mapping[str, LastTrade | None]:
         """Newest prices of what is held; also notes who holds what, so that a price finds its portfolios."""

@@ -31,7 +31,7 @@ class MarkRecorder:
         self._pending: list[LastTrade] = []
 
     def take(self, trade: LastTrade) -> None:
-        """Hear of a symbol's newest trade; the one before it was the last of its second if a new one began."""
+        """Hear of a symbol's newest trade; when a second is over, the one before was its last."""
         before = self._last.get(trade.symbol)
         if before is not None and before.epoch == trade.epoch and before.seq >= trade.seq:
             return

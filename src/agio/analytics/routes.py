@@ -65,7 +65,7 @@ def build_router(analytics: AnalyticsService, database: Database) -> Router:
         principal: Principal, limit: int = DEFAULT_LIMIT, cursor: str | None = None
     ) -> PortfolioPage:
         """Portfolios, oldest first."""
-        page = await analytics.portfolios(principal, limit, cursor)
+        page = await analytics.portfolios(principal.scope, limit, cursor)
         return PortfolioPage([PortfolioView.of(portfolio) for portfolio in page.items], page.next_cursor)
 
     @get("/portfolios/{portfolio_id:str}", opt={"scope": "portfolios:read"})

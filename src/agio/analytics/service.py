@@ -13,7 +13,6 @@ from agio.analytics.holdings import Holdings, view_position, view_totals
 from agio.analytics.model.query import AnalyticsQuery
 from agio.analytics.model.registry import CONVENTION_SET
 from agio.analytics.model.valuation import PERIOD_US
-from agio.analytics.ports import Accounts
 from agio.analytics.schemas import (
     AnalyticsView,
     CreatePortfolio,
@@ -23,6 +22,7 @@ from agio.analytics.schemas import (
 from agio.analytics.settings import MAX_ACCOUNTS, MAX_NAME_LENGTH, SETTLED_US
 from agio.analytics.store import Portfolio
 from agio.analytics.valuer import Facts, Latest, Valuer
+from agio.custody.api import Custody
 from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, OrganisationId, PortfolioId, is_id, new_id
 from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
@@ -52,14 +52,14 @@ class AnalyticsService:
         ledger: Ledger,
         instruments: Instruments,
         market: Market,
-        accounts: Accounts,
+        custody: Custody,
         clock: Clock,
         publish: Callable[[str, bytes], Awaitable[None]],
     ) -> None:
         """`publish(subject, payload)` tells the bus, best effort."""
         self._database = database
         self._market = market
-        self._accounts = accounts
+        self._custody = custody
         self._clock = clock
         self._publish = publish
         self._reader = BookReader(ledger, instruments, clock)
@@ -79,7 +79,7 @@ class AnalyticsService:
             )
         account_ids = [AccountId(account_id) for account_id in wanted]
         currencies = {
-            account_id: await self._accounts.base_currency(tx, account_id) for account_id in account_ids
+            account_id: await self._custody.base_currency(tx, account_id) for account_id in account_ids
         }
         base = request.base_currency or currencies[account_ids[0]]
         for account_id, currency in currencies.items():
@@ -109,13 +109,13 @@ class AnalyticsService:
         async with self._database.transaction(scope) as tx:
             return await self._find(tx, portfolio_id)
 
-    async def portfolios(self, principal: Principal, limit: int, cursor: str | None) -> Page[Portfolio]:
+    async def portfolios(self, scope: Scope, limit: int, cursor: str | None) -> Page[Portfolio]:
         """Oldest first."""
         check_limit(limit)
         after = decode_cursor(cursor).get("after") if cursor is not None else ""
         if not isinstance(after, str):
             raise InvalidCursor("use next_cursor exactly as the previous page gave it")
-        async with self._database.transaction(principal.scope) as tx:
+        async with self._database.transaction(scope) as tx:
             found = await store.list_portfolios(tx, after, limit + 1)
         more = found[limit - 1].portfolio_id if len(found) > limit else None
         return Page(found[:limit], None if more is None else encode_cursor({"after": more}))

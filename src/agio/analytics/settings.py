@@ -2,7 +2,9 @@
 
 from typing import Final
 
-EXTERNAL_SOURCES: Final = frozenset({"custody"})
+from agio.custody.api import SOURCE as CUSTODY
+
+EXTERNAL_SOURCES: Final = frozenset({CUSTODY})
 """Journal sources that bring money or securities from outside or take them there; all else is performance."""
 
 MAX_ACCOUNTS: Final = 32

@@ -1,5 +1,6 @@
 """Turns a book and a query into an answer: chooses the window, fetches its prices, computes, explains."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -8,7 +9,8 @@ import numpy as np
 from agio.analytics.book import Book, BookReader
 from agio.analytics.errors import WindowTooLong
 from agio.analytics.holdings import Holdings, divisors_of, take_holdings, to_exposure, view_totals
-from agio.analytics.model.history import Worth
+from agio.analytics.model.history import Worth, fold_costs
+from agio.analytics.model.positions import CostBasis
 from agio.analytics.model.query import AnalyticsQuery
 from agio.analytics.model.registry import CONVENTION_SET
 from agio.analytics.model.report import Composer
@@ -29,6 +31,7 @@ from agio.analytics.model.valuation import (
     value_at_boundaries,
 )
 from agio.analytics.schemas import AnalyticsView, Basis, SeriesView, UsedPrice
+from agio.analytics.settings import CACHED_ACCOUNTS
 from agio.kernel.money import format_decimal
 from agio.kernel.time import format_micros
 from agio.marketdata.api import LastTrade
@@ -58,6 +61,7 @@ class Valuer:
 
     def __init__(self, reader: BookReader) -> None:
         self._reader = reader
+        self._costs: OrderedDict[str, tuple[tuple[int, int], Mapping[str, CostBasis]]] = OrderedDict()
 
     def newest_fact(self, book: Book, latest: Latest) -> int:
         """The instant of the newest ledger entry or price: answers depend on facts, never on the clock."""
@@ -106,7 +110,22 @@ class Valuer:
     def holdings(self, facts: Facts, at_us: int) -> Holdings:
         """Positions at an instant whose prices were gathered."""
         marks = {symbol: found[at_us] for symbol, found in facts.marks.items() if at_us in found}
-        return take_holdings(facts.book, facts.worth, marks, at_us)
+        return take_holdings(facts.book, self._costs_at(facts, at_us), facts.worth, marks, at_us)
+
+    def _costs_at(self, facts: Facts, at_us: int) -> Mapping[str, CostBasis]:
+        """Cost bases at an instant; those of the present are kept until the ledger moves."""
+        book = facts.book
+        base, portfolio_id = book.portfolio.base_currency, book.portfolio.portfolio_id
+        if at_us < book.last_us:
+            return fold_costs(book.histories, base, facts.worth, at_us)
+        version = (book.entries, len(facts.worth.prices))
+        known = self._costs.get(portfolio_id)
+        if known is None or known[0] != version:
+            known = (version, fold_costs(book.histories, base, facts.worth, at_us))
+            self._costs[portfolio_id] = known
+            if len(self._costs) > CACHED_ACCOUNTS:
+                self._costs.popitem(last=False)
+        return known[1]
 
     def answer(self, facts: Facts, query: AnalyticsQuery) -> AnalyticsView:
         """Compute everything that the query asks for."""

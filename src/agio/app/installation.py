@@ -130,7 +130,7 @@ def _is_listening(host: str, port: int) -> bool:
 
 
 def absolute_market(market: str) -> str:
-    """The market with the path of its tape made absolute; raises InvalidSetting for an unknown or absent one."""
+    """The market with the path of its tape made absolute; raises InvalidSetting for one that is not there."""
     kind, _, tape = market.partition(":")
     if market in {"sim", "none"}:
         return market

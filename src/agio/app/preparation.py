@@ -1,4 +1,4 @@
-"""The process that makes the database fit before anything else starts: migrations, then the first organisation.
+"""The process that makes the database fit before anything else starts: migrations, then an organisation.
 
 It is a process of its own so that the supervisor stays small: what it imports goes when it ends. It speaks to
 the supervisor in JSON lines on its standard output.

@@ -15,7 +15,6 @@ from agio.platform.embedded.accounts import make_folder
 from agio.platform.embedded.child import Identity, StopStep, end_leftover
 from agio.platform.embedded.secret_files import write_private
 
-
 T = TypeVar("T")
 
 
@@ -77,11 +76,12 @@ class RunFolder:
 
     def release(self) -> None:
         """Forget the state and let another process claim the folder."""
+        if self._lock is None:
+            return
         for name in ("state.json", "settings.json"):
             (self._folder / name).unlink(missing_ok=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        os.close(self._lock)
+        self._lock = None
 
     def is_claimed(self) -> bool:
         """Whether a live process holds the folder."""
@@ -118,7 +118,7 @@ class RunFolder:
         return self.read() if self.is_claimed() else None
 
     def end_leftovers(self, steps: tuple[StopStep, ...]) -> list[str]:
-        """End children of a supervisor that was killed; returns their names. Call with the folder acquired."""
+        """End children of a supervisor that was killed; returns their names. The folder must be acquired."""
         state = self.read()
         ended = []
         for service in state.services if state is not None else []:

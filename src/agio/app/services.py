@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPSConnection
 from typing import Protocol
 
@@ -48,11 +48,17 @@ class Service(Protocol):
 
 
 class AgioProcess:
-    """`agio engine` or `agio api`: a hidden verb of this program with its settings in the environment."""
+    """`agio engine` or `agio api`: a hidden verb of this program with its settings in the environment.
 
-    def __init__(self, verb: str, settings: Settings, *, port: int = 0) -> None:
+    It is ready when `probe` says so, or, without one, when it has announced it.
+    """
+
+    def __init__(
+        self, verb: str, settings: Settings, *, port: int = 0, probe: Callable[[Settings], bool] | None = None
+    ) -> None:
         self.name = verb
         self.port = port
+        self._probe = probe
         self._settings = settings
         self._child = Child(verb, settings.data_dir / "logs" / f"{verb}.log")
         self._ready: socket.socket | None = None
@@ -80,6 +86,8 @@ class AgioProcess:
         return self._child.is_running()
 
     def is_ready(self) -> bool:
+        if self._probe is not None:
+            return self.is_running() and self._probe(self._settings)
         if not self._is_announced and self._ready is not None:
             try:
                 self._is_announced = self._ready.recv(len(READY_LINE)) == READY_LINE
@@ -96,16 +104,6 @@ class AgioProcess:
 
     def stop(self) -> None:
         self._child.stop()
-
-
-class ApiProcess(AgioProcess):
-    """`agio api`, which is ready when it says so itself over TLS."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__("api", settings, port=settings.port)
-
-    def is_ready(self) -> bool:
-        return self.is_running() and probe_readiness(self._settings)
 
 
 def agio_command(*arguments: str) -> list[str]:

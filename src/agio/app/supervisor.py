@@ -4,16 +4,16 @@ PostgreSQL and NATS first, then the database is brought up to date, then `agio e
 child is told by the kernel to end when this process dies, so that even `kill -9` leaves nothing behind.
 """
 
+import os
+import shutil
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from agio.app.installation import Installation, choose_port, public_url, renew_certificates
 from agio.app.preparation import Preparation, Ready, Report
 from agio.app.run_state import RunFolder, RunState, own_identity
-from agio.app.services import AgioProcess, ApiProcess, Service
+from agio.app.services import AgioProcess, Service, probe_readiness
 from agio.app.signals import SignalInbox, reap_strangers
 from agio.app.watched import Status, WatchedService
 from agio.platform.config import Settings
@@ -156,7 +156,7 @@ class Supervisor:
             suffix = f", {report.count} migrations applied" if report.count else ""
             self._reporter.done(f"database up to date{suffix}")
             self._launch(AgioProcess("engine", settings))
-            self._launch(ApiProcess(settings))
+            self._launch(AgioProcess("api", settings, port=settings.port, probe=probe_readiness))
             self._reporter.waiting("starting engine and api")
 
     def _launch(self, service: Service) -> None:
@@ -221,10 +221,5 @@ def _limit_logs(settings: Settings) -> None:
     """Keep one earlier part of a log that has grown large. Writers append, so that emptying it is safe."""
     for log in (settings.data_dir / "logs").glob("*.log"):
         if log.stat().st_size > LOG_LIMIT_BYTES:
-            log.with_suffix(".log.1").write_bytes(log.read_bytes())
-            log.write_bytes(b"")
-
-
-def check_settings(wanted: Settings) -> Settings:
-    """The settings with absolute paths."""
-    return msgspec.structs.replace(wanted, data_dir=wanted.data_dir.expanduser().resolve())
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)

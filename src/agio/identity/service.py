@@ -67,7 +67,7 @@ class IdentityService:
     async def create_organisation(
         self, name: str, organisation_id: OrganisationId | None = None
     ) -> OrganisationId:
-        """Create an organisation; both of its environments exist from then on."""
+        """Create an organisation, unless it exists; both of its environments exist from then on."""
         if not 1 <= len(name) <= 200:
             raise InvalidRequest("name: 1 to 200 characters", extra={"field": "name"})
         identifier = organisation_id or OrganisationId(new_id("org"))

@@ -16,7 +16,9 @@ _COLUMNS: Final = (
 
 async def insert_organisation(tx: Transaction, organisation_id: str, name: str) -> None:
     await tx.execute(
-        "insert into identity.organisation (organisation_id, name) values (%s, %s)", (organisation_id, name)
+        "insert into identity.organisation (organisation_id, name) values (%s, %s)"
+        " on conflict (organisation_id) do nothing",
+        (organisation_id, name),
     )
 
 

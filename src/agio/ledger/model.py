@@ -28,33 +28,38 @@ def check_command(command: Command) -> str:
     """Say what is malformed about a command in itself, or "" when nothing is."""
     match command:
         case PostJournal():
-            names = [command.journal_id, *command.releases]
-            for leg in command.legs:
-                names.append(leg.account)
-                if leg.hold_id is not None:
-                    names.append(leg.hold_id)
-            amounts = [leg.amount for leg in command.legs]
-            if not 0 < len(amounts) <= MAX_LEGS:
-                return f"a journal has between 1 and {MAX_LEGS} legs"
-            if len(command.releases) > MAX_LEGS:
-                return f"a journal releases at most {MAX_LEGS} holds"
-            if 0 in amounts:
-                return "a leg's amount is not zero"
+            fault = _check_journal(command)
         case PlaceHold():
-            names, amounts = [command.hold_id, command.account], [command.amount]
-            if command.amount <= 0:
-                return "a hold's amount is positive"
+            fault = _check_names([command.hold_id, command.account])
+            if not 0 < command.amount <= MAX_AMOUNT:
+                fault = "a hold's amount is positive and has at most 30 digits"
         case ReleaseHold():
-            names, amounts = [command.hold_id], []
-    if not all(-MAX_AMOUNT <= amount <= MAX_AMOUNT for amount in amounts):
-        return "amounts have at most 30 digits"
-    if not all(map(_is_name, names)):
+            fault = _check_names([command.hold_id])
+    return fault or _check_text("source", command.source) or _check_text("reference", command.reference or "")
+
+
+def _check_journal(journal: PostJournal) -> str:
+    if not 0 < len(journal.legs) <= MAX_LEGS or len(journal.releases) > MAX_LEGS:
+        return f"a journal has between 1 and {MAX_LEGS} legs, and releases at most as many holds"
+    names: list[str] = [journal.journal_id, *journal.releases]
+    for leg in journal.legs:
+        if leg.amount == 0 or not -MAX_AMOUNT <= leg.amount <= MAX_AMOUNT:
+            return "a leg's amount is not zero and has at most 30 digits"
+        names.append(leg.account)
+        if leg.hold_id is not None:
+            names.append(leg.hold_id)
+    return _check_names(names)
+
+
+def _check_names(names: Iterable[str]) -> str:
+    if not all(map(is_name, names)):
         return "ids and addresses have 1 to 200 characters of A-Z a-z 0-9 _ . : -"
-    return _check_text("source", command.source) or _check_text("reference", command.reference or "")
+    return ""
 
 
 @lru_cache(maxsize=16_384)
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Tell whether text can be an id or an address."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -265,6 +270,7 @@ def _find_stopped(accounts: Iterable[AccountState]) -> Result | None:
     return frozen
 
 
+_HEADER: Final = ("organisation_id", "environment", "source", "reference")
 _COMPARED: Final = {
     PostJournal: (
         "organisation_id",

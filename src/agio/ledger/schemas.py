@@ -5,43 +5,7 @@ from datetime import date, datetime
 import msgspec
 
 from agio.kernel.money import format_decimal
-from agio.ledger.api import Entry, Journal
-
-
-class EntryView(msgspec.Struct, frozen=True):
-    """One leg in an account's history; `held` is what it consumed of a hold (negative)."""
-
-    account: str
-    version: int
-    journal_id: str
-    leg_no: int
-    asset: str
-    amount: str
-    balance: str
-    held: str
-    booking_date: date
-    value_date: date
-    source: str
-    reference: str | None
-    created_at: datetime
-
-    @classmethod
-    def of(cls, entry: Entry) -> "EntryView":
-        return cls(
-            account=entry.account,
-            version=entry.version,
-            journal_id=entry.journal_id,
-            leg_no=entry.leg_no,
-            asset=entry.asset,
-            amount=format_decimal(entry.amount, entry.scale),
-            balance=format_decimal(entry.balance, entry.scale),
-            held=format_decimal(entry.held, entry.scale),
-            booking_date=entry.booking_date,
-            value_date=entry.value_date,
-            source=entry.source,
-            reference=entry.reference,
-            created_at=entry.created_at,
-        )
+from agio.ledger.api import Journal
 
 
 class LegView(msgspec.Struct, frozen=True):

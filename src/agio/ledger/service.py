@@ -19,8 +19,8 @@ from agio.ledger.api import (
     Result,
     ResultCode,
 )
-from agio.ledger.batch import EncodedCommand, ExpireHold, cut_batches, encode_command
-from agio.ledger.model import check_command
+from agio.ledger.batch import EncodedCommand, cut_batches, encode_command
+from agio.ledger.model import check_command, is_name
 from agio.platform.clock import Clock
 from agio.platform.db import SYSTEM, Database, DatabaseUnavailable, Transaction
 from agio.platform.group_commit import GroupCommit
@@ -30,6 +30,7 @@ EXISTS = Result(ResultCode.EXISTS)
 MAX_BATCH = 1000
 MAX_ATTEMPTS = 3
 MAX_VERSION = 2**63
+_SHOWN = 40
 
 log = structlog.get_logger(__name__)
 
@@ -122,9 +123,9 @@ class LedgerService:
         return Page([store.to_entry(row) for row in items], next_cursor)
 
     async def journal(self, tx: Transaction, journal_id: JournalId) -> Journal:
-        row = await store.select_journal(tx, journal_id)
+        row = await store.select_journal(tx, journal_id) if is_name(journal_id) else None
         if row is None:
-            raise NotFound(f"no journal {journal_id}")
+            raise NotFound(f"no journal {journal_id[:_SHOWN]!r}")
         legs = await store.select_legs(tx, row.journal_no)
         return Journal(
             journal_id=row.journal_id,
@@ -174,7 +175,11 @@ def _read_cursor(cursor: str | None) -> tuple[int | None, dict[str, int]]:
         return None, {}
     reached = {name: value for name, value in decode_cursor(cursor).items() if isinstance(value, int)}
     before = reached.pop("journal_no", None)
-    if before is None or not all(0 <= version < MAX_VERSION for version in (before, *reached.values())):
+    if (
+        before is None
+        or not all(map(is_name, reached))
+        or not all(0 <= version < MAX_VERSION for version in (before, *reached.values()))
+    ):
         raise InvalidCursor("use next_cursor exactly as the previous page gave it")
     return before, reached
 

@@ -26,7 +26,8 @@ _APPLY: Final = (
 _BALANCES: Final = (
     "select a.address as account, a.owner, a.asset, s.scale,"
     " (a.credits_posted - a.debits_posted)::text as total, a.debits_pending::text as held,"
-    " (a.credits_posted - a.debits_posted - a.debits_pending - a.minimum_balance)::text as available, a.version"
+    " (a.credits_posted - a.debits_posted - a.debits_pending - a.minimum_balance)::text as available,"
+    " a.version"
     " from ledger.account a join ledger.asset s on s.asset = a.asset"
 )
 

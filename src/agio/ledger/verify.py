@@ -27,89 +27,112 @@ class Finding(msgspec.Struct, frozen=True):
 _QUERIES: Final[tuple[tuple[int, LiteralString], ...]] = (
     (
         1,
-        "select 'asset ' || a.asset || ' does not sum to zero' from ledger.account a group by a.asset"
-        " having sum(a.debits_posted) <> sum(a.credits_posted)",
+        """
+        select 'asset ' || a.asset || ' does not sum to zero' from ledger.account a group by a.asset
+        having sum(a.debits_posted) <> sum(a.credits_posted)
+        """,
     ),
     (
         1,
-        "select 'journal ' || e.journal_no || ' does not balance in ' || a.asset from ledger.entry e"
-        " join ledger.account a on a.account_no = e.account_no group by e.journal_no, a.asset"
-        " having sum(e.amount) <> 0",
+        """
+        select 'journal ' || e.journal_no || ' does not balance in ' || a.asset from ledger.entry e
+        join ledger.account a on a.account_no = e.account_no group by e.journal_no, a.asset
+        having sum(e.amount) <> 0
+        """,
     ),
     (
         2,
-        "select 'entry ' || f.version || ' of account ' || f.account_no || ' does not follow the one before'"
-        " from (select account_no, version, amount, balance,"
-        "  lag(version, 1, 0::bigint) over w as previous_version,"
-        "  lag(balance, 1, 0::numeric) over w as previous_balance"
-        "  from ledger.entry window w as (partition by account_no order by version)) f"
-        " where f.version <> f.previous_version + 1 or f.balance <> f.previous_balance + f.amount",
+        """
+        select 'entry ' || f.version || ' of account ' || f.account_no || ' does not follow the one before'
+        from (select account_no, version, amount, balance,
+        lag(version, 1, 0::bigint) over w as previous_version,
+        lag(balance, 1, 0::numeric) over w as previous_balance
+        from ledger.entry window w as (partition by account_no order by version)) f
+        where f.version <> f.previous_version + 1 or f.balance <> f.previous_balance + f.amount
+        """,
     ),
     (
         2,
-        "select 'account ' || a.address || ' differs from the fold of its entries' from ledger.account a"
-        " left join (select account_no, count(*) as entries,"
-        "  coalesce(-sum(amount) filter (where amount < 0), 0) as debits,"
-        "  coalesce(sum(amount) filter (where amount > 0), 0) as credits"
-        "  from ledger.entry group by account_no) e on e.account_no = a.account_no"
-        " where (a.version, a.debits_posted, a.credits_posted)"
-        "  <> (coalesce(e.entries, 0), coalesce(e.debits, 0), coalesce(e.credits, 0))",
+        """
+        select 'account ' || a.address || ' differs from the fold of its entries' from ledger.account a
+        left join (select account_no, count(*) as entries,
+        coalesce(-sum(amount) filter (where amount < 0), 0) as debits,
+        coalesce(sum(amount) filter (where amount > 0), 0) as credits
+        from ledger.entry group by account_no) e on e.account_no = a.account_no
+        where (a.version, a.debits_posted, a.credits_posted)
+        <> (coalesce(e.entries, 0), coalesce(e.debits, 0), coalesce(e.credits, 0))
+        """,
     ),
     (
         3,
-        "select 'account ' || address || ' is beyond its limit' from ledger.account where"
-        " (flags & 1 = 1 and (debits_posted + debits_pending > 0)"
-        "  and credits_posted - debits_posted - debits_pending < minimum_balance)"
-        " or (flags & 2 = 2 and credits_posted > debits_posted)",
+        """
+        select 'account ' || address || ' is beyond its limit' from ledger.account where
+        (flags & 1 = 1 and (debits_posted + debits_pending > 0)
+        and credits_posted - debits_posted - debits_pending < minimum_balance)
+        or (flags & 2 = 2 and credits_posted > debits_posted)
+        """,
     ),
     (
         3,
-        "select 'account ' || a.address || ' was overdrawn at entry ' || e.version from ledger.entry e"
-        " join ledger.account a on a.account_no = e.account_no"
-        " join ledger.journal j on j.journal_no = e.journal_no"
-        " where a.flags & 1 = 1 and e.balance < 0 and not exists ("
-        "  select from ledger.entry n where n.account_no = e.account_no and n.journal_no = e.journal_no"
-        "  and n.version > e.version)",
+        """
+        select 'account ' || a.address || ' was overdrawn at entry ' || e.version from ledger.entry e
+        join ledger.account a on a.account_no = e.account_no
+        join ledger.journal j on j.journal_no = e.journal_no
+        where a.flags & 1 = 1 and e.balance < 0 and not exists (
+        select from ledger.entry n where n.account_no = e.account_no and n.journal_no = e.journal_no
+        and n.version > e.version)
+        """,
     ),
     (
         4,
-        "select 'journal numbers have gaps: ' || count(*) || ' journals, head at ' || h.journal_no"
-        " from ledger.head h left join ledger.journal j on true group by h.journal_no"
-        " having count(j.journal_no) <> h.journal_no or coalesce(max(j.journal_no), 0) <> h.journal_no",
+        """
+        select 'journal numbers have gaps: ' || count(*) || ' journals, head at ' || h.journal_no
+        from ledger.head h left join ledger.journal j on true group by h.journal_no
+        having count(j.journal_no) <> h.journal_no or coalesce(max(j.journal_no), 0) <> h.journal_no
+        """,
     ),
     (
         7,
-        "select 'hold ' || h.hold_id || ': captured ' || h.captured || ', entries say ' || coalesce(e.captured, 0)"
-        " from ledger.hold h left join (select hold_id, -sum(amount) as captured from ledger.entry"
-        "  where hold_id is not null group by hold_id) e on e.hold_id = h.hold_id"
-        " where h.captured <> coalesce(e.captured, 0)",
+        """
+        select 'hold ' || h.hold_id || ': captured ' || h.captured || ', entries say '
+        || coalesce(e.captured, 0)
+        from ledger.hold h left join (select hold_id, -sum(amount) as captured from ledger.entry
+        where hold_id is not null group by hold_id) e on e.hold_id = h.hold_id
+        where h.captured <> coalesce(e.captured, 0)
+        """,
     ),
     (
         7,
-        "select 'hold ' || h.hold_id || ' was captured after its expiry' from ledger.entry e"
-        " join ledger.hold h on h.hold_id = e.hold_id join ledger.journal j on j.journal_no = e.journal_no"
-        " where j.created_at >= h.expires_at",
+        """
+        select 'hold ' || h.hold_id || ' was captured after its expiry' from ledger.entry e
+        join ledger.hold h on h.hold_id = e.hold_id join ledger.journal j on j.journal_no = e.journal_no
+        where j.created_at >= h.expires_at
+        """,
     ),
     (
         7,
-        "select 'account ' || a.address || ': pending ' || a.debits_pending || ', open holds say '"
-        " || coalesce(h.held, 0) from ledger.account a"
-        " left join (select account_no, sum(amount - captured - released) as held from ledger.hold"
-        "  group by account_no) h on h.account_no = a.account_no"
-        " where a.debits_pending <> coalesce(h.held, 0)",
+        """
+        select 'account ' || a.address || ': pending ' || a.debits_pending || ', open holds say '
+        || coalesce(h.held, 0) from ledger.account a
+        left join (select account_no, sum(amount - captured - released) as held from ledger.hold
+        group by account_no) h on h.account_no = a.account_no
+        where a.debits_pending <> coalesce(h.held, 0)
+        """,
     ),
     (
         8,
-        "select 'journal ' || j.journal_id || ' does not have the content that was hashed'"
-        " from ledger.journal j left join ("
-        "  select e.journal_no, string_agg(concat_ws(E'\\x1f', a.address, e.amount, coalesce(e.hold_id, '')),"
-        "   E'\\x1f' order by e.leg_no) as legs"
-        "  from ledger.entry e join ledger.account a on a.account_no = e.account_no group by e.journal_no"
-        " ) l on l.journal_no = j.journal_no"
-        " where j.fingerprint is distinct from sha256(convert_to(concat_ws(E'\\x1f', j.journal_id,"
-        "  j.organisation_id, j.environment, to_char(j.booking_date, 'YYYY-MM-DD'),"
-        "  to_char(j.value_date, 'YYYY-MM-DD'), j.source, coalesce(j.reference, E'\\x1d'), l.legs,"
-        "  array_to_string(j.releases, E'\\x1f')), 'UTF8'))",
+        """
+        select 'journal ' || j.journal_id || ' does not have the content that was hashed'
+        from ledger.journal j left join (
+        select e.journal_no, string_agg(concat_ws(E'\\x1f', a.address, e.amount, coalesce(e.hold_id, '')),
+        E'\\x1f' order by e.leg_no) as legs
+        from ledger.entry e join ledger.account a on a.account_no = e.account_no group by e.journal_no
+        ) l on l.journal_no = j.journal_no
+        where j.fingerprint is distinct from sha256(convert_to(concat_ws(E'\\x1f', j.journal_id,
+        j.organisation_id, j.environment, to_char(j.booking_date, 'YYYY-MM-DD'),
+        to_char(j.value_date, 'YYYY-MM-DD'), j.source, coalesce(j.reference, E'\\x1d'), l.legs,
+        array_to_string(j.releases, E'\\x1f')), 'UTF8'))
+        """,
     ),
 )
 
@@ -140,7 +163,7 @@ class _Head(msgspec.Struct):
 
 async def verify(tx: Transaction) -> list[Finding]:
     """Check invariants 1-4, 7 and 8; an empty list means that all hold."""
-    findings = []
+    findings: list[Finding] = []
     for invariant, query in _QUERIES:
         rows = await tx.fetch_tuples(query)
         findings.extend(Finding(invariant, str(row[0])) for row in rows[:FINDINGS_SHOWN])

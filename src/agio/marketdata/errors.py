@@ -1,6 +1,7 @@
 """Refusals of the market data room."""
 
 from agio.kernel.problem import Conflict, InvalidRequest, NotFound, Unavailable
+from agio.platform.leases import LeaseLost
 
 
 class UnknownInstrument(NotFound):
@@ -58,5 +59,5 @@ class InstrumentMismatch(Conflict):
     title = "Instrument mismatch"
 
 
-class StaleWriter(Exception):
+class StaleWriter(LeaseLost):
     """The market's writer was replaced: what is stored is not what this process wrote."""

@@ -34,8 +34,9 @@ class MarketView:
         self._clock = clock
         self._last: dict[str, LastTrade] = {}
         self._quotes: dict[str, Quote] = {}
-        self._status: MarketStatus | None = None
-        self._status_at = float("-inf")
+        self._venues: dict[str, VenueStatus] = {}
+        self._venue_heard_at: dict[str, float] = {}
+        self._engine_heard_at = float("-inf")
 
     async def start(self) -> None:
         await self._bus.subscribe(last_subject("*"), self._take_last)
@@ -64,14 +65,15 @@ class MarketView:
         return msgspec.msgpack.decode(answer, type=MarketSnapshot) if answer is not None else None
 
     def venues(self) -> list[VenueStatus]:
-        """Each venue that the engine knows; all stale when the engine itself is silent."""
-        if self._status is None:
-            return []
-        is_silent = self._clock.monotonic() - self._status_at > STALE_SECONDS
+        """Each venue that an engine knows; stale when its engine is silent."""
         return [
-            VenueStatus(one.venue, "stale") if is_silent and one.state == "live" else one
-            for one in self._status.venues
+            VenueStatus(venue, "stale") if one.state == "live" and self._is_silent(venue) else one
+            for venue, one in sorted(self._venues.items())
         ]
+
+    @property
+    def is_engine_alive(self) -> bool:
+        return self._clock.monotonic() - self._engine_heard_at < STALE_SECONDS
 
     def source_states(self) -> dict[str, str]:
         """The same by name, for the heartbeats of streams."""
@@ -86,5 +88,14 @@ class MarketView:
         self._quotes[quote.symbol] = quote
 
     async def _take_status(self, _: str, payload: bytes) -> None:
-        self._status = msgspec.msgpack.decode(payload, type=MarketStatus)
-        self._status_at = self._clock.monotonic()
+        now = self._clock.monotonic()
+        self._engine_heard_at = now
+        for one in msgspec.msgpack.decode(payload, type=MarketStatus).venues:
+            # An engine that handed its venue over still calls it stale: who says live is right.
+            if one.state != "stale" or self._is_silent(one.venue):
+                self._venues[one.venue] = one
+                self._venue_heard_at[one.venue] = now
+
+    def _is_silent(self, venue: str) -> bool:
+        heard_at = self._venue_heard_at.get(venue, float("-inf"))
+        return self._clock.monotonic() - heard_at > STALE_SECONDS

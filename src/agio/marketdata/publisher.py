@@ -231,8 +231,12 @@ class Publisher:
             await self._bus.publish(STATUS_SUBJECT, encode(self.status()))
             await asyncio.sleep(STATUS_SECONDS)
 
-    async def _answer_snapshot(self, subject: str, _: bytes) -> bytes:
-        return encode(self.snapshot(subject.rpartition(".")[2]))
+    async def _answer_snapshot(self, subject: str, _: bytes) -> bytes | None:
+        """Silence where another engine is the one that knows."""
+        symbol = subject.rpartition(".")[2]
+        instrument = self._instrument_of(symbol)
+        is_ours = instrument is not None and instrument.venue in self._heard_at
+        return encode(self.snapshot(symbol)) if is_ours or symbol in self._symbols else None
 
     def _next_q(self) -> int:
         self._q += 1

@@ -24,6 +24,7 @@ LAST_BACKOFF_SECONDS = 2.0
 MAX_FAULTS = 5
 """Failures that no outage explains, after which a write is given up."""
 _LEASE_LOST = "AG001"
+_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable, OSError)
 
 
@@ -164,6 +165,9 @@ class _Attempt(msgspec.Struct):
             raise StaleWriter(f"{symbol}: another writer moved the sequence to {last_seq}")
 
     def note_failure(self, error: Exception) -> None:
+        """Count it; raises what repeating cannot mend."""
+        if isinstance(error, _REFUSALS):
+            raise error
         self.failures += 1
         if not isinstance(error, _OUTAGES):
             self.faults += 1

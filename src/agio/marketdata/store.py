@@ -6,7 +6,7 @@ from typing import LiteralString
 
 import msgspec
 
-from agio.marketdata.events import Bar, Interval, LastTrade, Trade, TradeBatch
+from agio.marketdata.events import MAX_BATCH, Bar, Interval, LastTrade, Trade, TradeBatch
 from agio.marketdata.model import CALENDARS, Calendar, Instrument
 from agio.platform.db import Transaction
 
@@ -117,12 +117,13 @@ async def read_trades(tx: Transaction, query: TradeQuery) -> list[StoredTrade]:
 
 
 async def read_batches(tx: Transaction, symbol: str, after_seq: int, limit: int) -> list[TradeBatch]:
-    """The trades after a sequence as they were told, one batch for each moment of reception."""
+    """The trades after a sequence, cut where they were received at another moment or 1,000 are together."""
     epoch, _ = await position(tx, symbol)
     batches: list[TradeBatch] = []
     for row in await read_trades(tx, TradeQuery(symbol, after_seq, limit)):
         last = batches[-1] if batches else None
-        if last is not None and last.received_us == row.received_us and row.seq == last.last_seq + 1:
+        is_next = last is not None and last.received_us == row.received_us and row.seq == last.last_seq + 1
+        if last is not None and is_next and len(last.trades) < MAX_BATCH:
             last.trades.append(row.trade())
         else:
             batches.append(TradeBatch(symbol, epoch, row.seq, [row.trade()], row.received_us))

@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import ClassVar, Protocol, cast
 
 import structlog
@@ -252,13 +253,10 @@ class StreamProtocol(asyncio.Protocol):
         return read_request(request, address, is_secure=is_secure)
 
     def _refuse_problem(self, problem: Problem) -> None:
-        response = self._frames.reject(problem.status, "")
-        headers = Headers(response.headers)
         body = problem_body(problem)
-        for name, value in {**problem_headers(problem), "Content-Length": str(len(body))}.items():
-            del headers[name]
-            headers[name] = value
-        self._refuse(Response(response.status_code, response.reason_phrase, headers, body))
+        status = HTTPStatus(problem.status)
+        headers = Headers({"Connection": "close", **problem_headers(problem), "Content-Length": str(len(body))})
+        self._refuse(Response(status.value, status.phrase, headers, body))
 
     def _refuse(self, response: Response) -> None:
         if self._transport is None:

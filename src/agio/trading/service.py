@@ -1,12 +1,13 @@
 """Use cases of the API: place, cancel, read."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from agio.custody.api import Account, Custody
 from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, OrderId, new_id
 from agio.kernel.money import format_decimal
-from agio.kernel.page import Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
 from agio.kernel.problem import NotFound, Problem
 from agio.ledger.api import InsufficientFunds, Ledger, Result, ResultCode, problem_of
 from agio.marketdata.api import Instrument, Instruments, Market, UnknownInstrument
@@ -14,6 +15,7 @@ from agio.platform.clock import Clock
 from agio.platform.db import Database, Event
 from agio.trading import store
 from agio.trading.acceptance import Acceptance, Accepted, Refused, Stored
+from agio.trading.accounts import TradingAccounts
 from agio.trading.admission import Terms, admit, read_terms, require_same
 from agio.trading.api import OrderFilter, PlacedOrder, PlaceOrder
 from agio.trading.errors import AccountNotTradable, OrderAlreadyClosed, UnknownSymbol
@@ -23,7 +25,8 @@ from agio.trading.schemas import order_json, view_order
 from agio.trading.settings import TradingSettings
 
 CANCEL_LIMIT = 1000
-KNOWN_ACCOUNTS = 100_000
+
+Position = TypeVar("Position", str, int)
 
 
 class TradingService:
@@ -48,13 +51,13 @@ class TradingService:
         self._clock = clock
         self._nudge_venue = nudge_venue
         self._settings = settings or TradingSettings()
-        self._registered: set[AccountId] = set()
+        self._accounts = TradingAccounts(database, custody, clock)
         self._acceptance = Acceptance(
             database, ledger, clock, nudge_venue, self._settings.acceptance_deadline_seconds
         )
 
     async def place_order(self, principal: Principal, request: PlaceOrder) -> PlacedOrder:
-        account = await self._account(principal, request.account_id)
+        account = await self._accounts.find(principal, request.account_id)
         terms = read_terms(request, await self._instrument(request.symbol), self._settings)
         try:
             _require_tradable(account)
@@ -73,7 +76,7 @@ class TradingService:
             if replay is None:
                 raise
             return replay
-        await self._register(principal, request.account_id)
+        await self._accounts.register(principal, request.account_id)
         match await self._acceptance.accept(order):
             case Accepted(order):
                 return PlacedOrder(order, is_replay=False)
@@ -99,7 +102,7 @@ class TradingService:
         return after
 
     async def cancel_all(self, principal: Principal, account_id: AccountId) -> list[Order]:
-        await self._account(principal, account_id)
+        await self._custody.account(principal, account_id)
         now = self._clock.now()
         async with self._database.transaction(principal.scope) as tx:
             orders = await store.lock_open_orders(tx, account_id, CANCEL_LIMIT)
@@ -129,8 +132,8 @@ class TradingService:
     ) -> Page[Order]:
         check_limit(limit)
         if wanted.account_id is not None:
-            await self._account(principal, wanted.account_id)
-        before = str(decode_cursor(cursor).get("before", "")) if cursor else None
+            await self._custody.account(principal, wanted.account_id)
+        before = _read_cursor(cursor, str)
         async with self._database.transaction(principal.scope) as tx:
             found = await store.list_orders(tx, wanted, before, limit + 1)
         items = found[:limit]
@@ -148,10 +151,10 @@ class TradingService:
     ) -> Page[Execution]:
         check_limit(limit)
         if account_id is not None:
-            await self._account(principal, account_id)
+            await self._custody.account(principal, account_id)
         if order_id is not None:
             await self.order(principal, order_id)
-        before = int(decode_cursor(cursor).get("before", 0)) if cursor else None
+        before = _read_cursor(cursor, int)
         async with self._database.transaction(principal.scope) as tx:
             found = await store.list_executions(tx, account_id, order_id, before, limit + 1)
         items = found[:limit]
@@ -162,13 +165,7 @@ class TradingService:
         """Wait until every order in hand has been answered."""
         await self._acceptance.drain()
 
-    async def _account(self, principal: Principal, account_id: AccountId) -> Account:
-        return await self._custody.account(principal, account_id)
-
     async def _instrument(self, symbol: str) -> Instrument:
-        cached = self._instruments.cached(symbol)
-        if cached is not None:
-            return cached
         try:
             return await self._instruments.instrument(symbol)
         except UnknownInstrument as error:
@@ -195,16 +192,6 @@ class TradingService:
         require_same(stored, request, terms)
         return PlacedOrder(stored, is_replay=True)
 
-    async def _register(self, principal: Principal, account_id: AccountId) -> None:
-        """Make the account known to the batch's check, once; custody has said whose it is."""
-        if account_id in self._registered:
-            return
-        async with self._database.transaction(principal.scope) as tx:
-            await store.register_account(tx, account_id)
-        if len(self._registered) >= KNOWN_ACCOUNTS:
-            self._registered.clear()
-        self._registered.add(account_id)
-
     async def _refusal(self, principal: Principal, order: Order, result: Result) -> Problem:
         """What the ledger's refusal of the hold means to the client."""
         if result.code not in (ResultCode.INSUFFICIENT_FUNDS, ResultCode.UNKNOWN_ACCOUNT):
@@ -215,6 +202,16 @@ class TradingService:
         async with self._database.transaction(principal.scope) as tx:
             balances = await self._ledger.balances_of(tx, [address])
         return _not_enough(order, required, balances[0].available if balances else 0)
+
+
+def _read_cursor(cursor: str | None, kind: type[Position]) -> Position | None:
+    """Where a page begins: before this order id or execution number. Raises InvalidCursor."""
+    if cursor is None:
+        return None
+    before = decode_cursor(cursor).get("before")
+    if not isinstance(before, kind):
+        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
+    return before
 
 
 def _not_enough(order: Order, required: int, available: int) -> InsufficientFunds:
@@ -228,7 +225,7 @@ def _not_enough(order: Order, required: int, available: int) -> InsufficientFund
 
 
 def _require_tradable(account: Account) -> None:
-    if account.status != "open":
+    if not account.is_open:
         raise AccountNotTradable(f"the account is {account.status}")
 
 

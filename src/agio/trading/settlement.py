@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from agio.custody.api import organisation_address
 from agio.kernel.ids import LedgerAccountId, OrderId
 from agio.kernel.time import from_nanos
 from agio.ledger.api import Command, Leg, PostJournal, ReleaseHold
@@ -44,11 +45,11 @@ class Settlement(msgspec.Struct):
 
 def clearing_account(order: Order, asset: str) -> LedgerAccountId:
     """The organisation's account of what the venue owes it or is owed, per asset."""
-    return LedgerAccountId(f"{order.organisation_id}:clearing:{order.venue}:{asset}")
+    return organisation_address(order.organisation_id, f"clearing:{order.venue}", asset)
 
 
 def fees_account(order: Order) -> LedgerAccountId:
-    return LedgerAccountId(f"{order.organisation_id}:fees:{order.quote_asset}")
+    return organisation_address(order.organisation_id, "fees", order.quote_asset)
 
 
 def fold(

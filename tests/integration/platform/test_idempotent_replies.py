@@ -8,11 +8,11 @@ import msgspec
 import psycopg
 import pytest
 from litestar import Request, Response, post
+from tests.conftest import Databases
 
 from agio.kernel.problem import Conflict
 from agio.platform.db import Database, Scope, Transaction
 from agio.platform.http import IdempotentReplies, create_app
-from tests.conftest import Databases
 
 TENANT = Scope("org_idempotent", "sandbox")
 
@@ -95,9 +95,7 @@ class TestOnce:
         assert (await wish(client, "k1")).headers["idempotent-replay"] == "true"
         assert counter.effects == 1
 
-    async def test_a_refusal_is_not_stored(
-        self, client: httpx.AsyncClient, databases: Databases
-    ) -> None:
+    async def test_a_refusal_is_not_stored(self, client: httpx.AsyncClient, databases: Databases) -> None:
         assert (await wish(client, "k1", -1)).status_code == 409
 
         with psycopg.connect(databases.owner_url) as connection:
@@ -120,16 +118,16 @@ class TestOnce:
     ) -> None:
         await wish(client, "k1")
         with psycopg.connect(databases.owner_url) as connection:
-            connection.execute("update platform.idempotent_reply set created_at = now() - interval '25 hours'")
+            connection.execute(
+                "update platform.idempotent_reply set created_at = now() - interval '25 hours'"
+            )
             connection.commit()
 
         assert (await wish(client, "k1", 6)).status_code == 201
         assert counter.effects == 2
 
     @pytest.mark.parametrize("key", [None, "", "with space", "x" * 256])
-    async def test_a_missing_or_odd_key_is_refused(
-        self, client: httpx.AsyncClient, key: str | None
-    ) -> None:
+    async def test_a_missing_or_odd_key_is_refused(self, client: httpx.AsyncClient, key: str | None) -> None:
         answer = await wish(client, key)
 
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_header")

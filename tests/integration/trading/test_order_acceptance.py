@@ -5,13 +5,6 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-
-from agio.ledger.service import LedgerService
-from agio.platform.db import Database
-from agio.trading import store
-from agio.trading.acceptance import Acceptance, Accepted, Foreign, Outcome, Refused, Stored
-from agio.trading.errors import OutcomeUnknown
-from agio.trading.model import Order
 from tests.conftest import Databases
 from tests.integration.trading.world import (
     CLOCK,
@@ -22,6 +15,13 @@ from tests.integration.trading.world import (
     open_customer,
     order_of,
 )
+
+from agio.ledger.service import LedgerService
+from agio.platform.db import Database
+from agio.trading import store
+from agio.trading.acceptance import Acceptance, Accepted, Foreign, Outcome, Refused, Stored
+from agio.trading.errors import OutcomeUnknown
+from agio.trading.model import Order
 
 
 async def no_nudge() -> None:

@@ -30,7 +30,7 @@ class TestIsWellFormed:
             lambda token: token[:-7] + "-" + token[-6:],
             lambda token: token.upper(),
             lambda token: token.removeprefix("agio_sandbox_"),
-            lambda token: "",
+            lambda _: "",
             lambda token: "é" * len(token),
         ],
     )

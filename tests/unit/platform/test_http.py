@@ -214,7 +214,9 @@ class TestBodies:
 
         assert (await client.post("/anything", **as_json(content))).status_code == 201
 
-    @pytest.mark.parametrize("content", [b"[" * 32 + b"]" * 32, b"[" * 500_000, b'{"a":' * 40 + b"1" + b"}" * 40])
+    @pytest.mark.parametrize(
+        "content", [b"[" * 32 + b"]" * 32, b"[" * 500_000, b'{"a":' * 40 + b"1" + b"}" * 40]
+    )
     async def test_deeper_is_refused(self, client: httpx.AsyncClient, content: bytes) -> None:
         answer = await client.post("/anything", **as_json(b'{"a":' + content + b"}"))
 
@@ -229,9 +231,7 @@ class TestBodies:
         "content_type",
         ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "json"],
     )
-    async def test_other_media_types_are_refused(
-        self, client: httpx.AsyncClient, content_type: str
-    ) -> None:
+    async def test_other_media_types_are_refused(self, client: httpx.AsyncClient, content_type: str) -> None:
         answer = await client.post(
             "/journals", content=b'{"legs":[]}', headers={"Content-Type": content_type}
         )
@@ -241,9 +241,7 @@ class TestBodies:
     @pytest.mark.parametrize(
         "content_type", ["application/json", "Application/JSON; charset=UTF-8", "application/vnd.agio+json"]
     )
-    async def test_json_in_any_spelling_is_read(
-        self, client: httpx.AsyncClient, content_type: str
-    ) -> None:
+    async def test_json_in_any_spelling_is_read(self, client: httpx.AsyncClient, content_type: str) -> None:
         answer = await client.post(
             "/journals", content=b'{"legs":[]}', headers={"Content-Type": content_type}
         )
@@ -289,9 +287,7 @@ class TestConditionalReads:
 
 
 class TestEdge:
-    async def test_a_plain_request_id_is_kept_and_another_replaced(
-        self, client: httpx.AsyncClient
-    ) -> None:
+    async def test_a_plain_request_id_is_kept_and_another_replaced(self, client: httpx.AsyncClient) -> None:
         kept = await client.get("/things/a", headers={"X-Request-ID": "trace-12345678"})
         replaced = await client.get("/things/a", headers={"X-Request-ID": "<script>alert(1)</script>"})
 
@@ -305,9 +301,7 @@ class TestEdge:
         assert headers["x-frame-options"] == "DENY"
         assert "default-src 'none'" in headers["content-security-policy"]
 
-    async def test_transport_security_is_not_forced_upon_localhost(
-        self, client: httpx.AsyncClient
-    ) -> None:
+    async def test_transport_security_is_not_forced_upon_localhost(self, client: httpx.AsyncClient) -> None:
         local = await client.get("/things/a", headers={"Host": "localhost:8443"})
         remote = await client.get("/things/a", headers={"Host": "agio.example"})
 
@@ -329,7 +323,9 @@ class TestEdge:
 
 
 class TestCreateApp:
-    @pytest.mark.parametrize("options", [{}, {"scope": ""}, {"scope": "a:b", "public": True}, {"public": False}])
+    @pytest.mark.parametrize(
+        "options", [{}, {"scope": ""}, {"scope": "a:b", "public": True}, {"public": False}]
+    )
     def test_a_route_without_clear_access_keeps_the_application_from_starting(
         self, options: dict[str, object]
     ) -> None:

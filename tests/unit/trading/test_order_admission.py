@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from agio.kernel.problem import Problem
 from agio.marketdata.api import SIM_INSTRUMENTS, Instrument, tape_instrument
 from agio.trading.admission import admit, collar_price, read_terms, require_same
 from agio.trading.api import PlaceOrder
+from agio.trading.errors import OrderTooLarge
 from agio.trading.model import Order, hold_of
 from agio.trading.settings import TradingSettings
 
@@ -105,9 +107,7 @@ class TestAdmit:
         assert refusal.value.code == "no_market_price"
 
     def test_halted_instrument_is_refused(self) -> None:
-        halted = Instrument(
-            **{name: getattr(ES, name) for name in ES.__struct_fields__} | {"status": "halted"}
-        )
+        halted = msgspec.structs.replace(ES, status="halted")
         with pytest.raises(Problem) as refusal:
             take(request(), instrument=halted)
         assert refusal.value.code == "instrument_not_tradable"
@@ -124,10 +124,9 @@ class TestAdmit:
         wanted = request(symbol=symbol, side=side, type="market", limit_price=None, quantity=quantity)
         try:
             order = take(wanted, last_price=ticks * instrument.tick_size)
-        except Problem as refusal:
-            assert refusal.code == "order_too_large"
-        else:
-            assert hold_of(order)[1] > 0
+        except OrderTooLarge:
+            return
+        assert hold_of(order)[1] > 0
 
 
 class TestCollarPrice:

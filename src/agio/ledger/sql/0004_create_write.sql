@@ -113,26 +113,24 @@ begin
             -- Of a hold's own command there is one effect.
             min(hold_id) as hold_id, max(abs(held_change) * unit) as held_amount
         from running group by cmd
-    ), told as (
-        insert into platform.outbox (event_id, organisation_id, environment, channel, kind, body, occurred_at)
-        -- Commands are counted on, owners within a command: no two events of a ledger share an id.
-        select 'evt_' || lpad(to_hex(current.event_no + b.cmd), 15, '0') || lpad(to_hex(o.place), 5, '0'),
-            b.organisation_id, b.environment, 'ledger:' || o.owner, w.word,
-            '{"kind":"' || w.word || '",' || case when c.kind = 'P'
-                then '"journal_id":"' || c.id || '",'
-                else '"journal_id":null,"hold_id":"' || b.hold_id || '","amount":"' || b.held_amount || '",' end
-            || '"source":' || to_json(c.source) || ',"reference":' || coalesce(to_json(c.reference)::text, 'null')
-            || ',"legs":[' || b.legs || ']}',
-            at
-        from body b
-        join unnest(kinds, ids, sources, refs) with ordinality as c (kind, id, source, reference, cmd)
-            on c.cmd = b.cmd
-        cross join lateral (select case c.kind
-            when 'P' then 'journal_posted' when 'H' then 'hold_placed' else 'hold_released' end) w (word)
-        cross join lateral unnest(b.owners) with ordinality as o (owner, place)
-        order by b.cmd
     )
-    select into strict journal_count journal_count;
+    insert into platform.outbox (event_id, organisation_id, environment, channel, kind, body, occurred_at)
+    -- Commands are counted on, owners within a command: no two events of a ledger share an id.
+    select 'evt_' || lpad(to_hex(current.event_no + b.cmd), 15, '0') || lpad(to_hex(o.place), 5, '0'),
+        b.organisation_id, b.environment, 'ledger:' || o.owner, w.word,
+        '{"kind":"' || w.word || '",' || case when c.kind = 'P'
+            then '"journal_id":"' || c.id || '",'
+            else '"journal_id":null,"hold_id":"' || b.hold_id || '","amount":"' || b.held_amount || '",' end
+        || '"source":' || to_json(c.source) || ',"reference":' || coalesce(to_json(c.reference)::text, 'null')
+        || ',"legs":[' || b.legs || ']}',
+        at
+    from body b
+    join unnest(kinds, ids, sources, refs) with ordinality as c (kind, id, source, reference, cmd)
+        on c.cmd = b.cmd
+    cross join lateral (select case c.kind
+        when 'P' then 'journal_posted' when 'H' then 'hold_placed' else 'hold_released' end) w (word)
+    cross join lateral unnest(b.owners) with ordinality as o (owner, place)
+    order by b.cmd;
 
     update head set
         batch_no = current.batch_no + case when journal_count > 0 then 1 else 0 end,

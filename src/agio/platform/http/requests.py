@@ -10,6 +10,7 @@ from litestar.exceptions import ClientException, InternalServerException
 from litestar.typing import FieldDefinition
 from typing_extensions import override
 
+from agio.kernel.problem import InvalidRequest
 from agio.platform.http.problems import (
     BodyTooLarge,
     InvalidHeader,
@@ -23,6 +24,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_JSON_DEPTH: Final = 32
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
@@ -90,6 +92,8 @@ def decode_strictly(content: bytes, kind: Any) -> Any:
         raise MalformedBody(f"the body is not JSON: {_reason(error)}") from error
     if isinstance(value, dict | list) and _count_members(value) != bare.count(b":"):
         raise MalformedBody("an object in the body names the same member twice")
+    if _NUL.search(content):
+        raise InvalidRequest("text in the body must not contain the character NUL")
     if kind is object:
         return value
     try:

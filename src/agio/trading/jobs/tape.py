@@ -78,7 +78,7 @@ class TapeRunner:
         self._is_open = False
         self._symbols: dict[str, _Symbol] = {}
         self._nudge = VenueNudge(bus)
-        self._polled_at = 0.0
+        self._polled_at = float("-inf")
         self._desk = DealingDesk(database, ledger, instruments, clock, fence, TAPE, self._day_end, self)
 
     async def run(self) -> None:
@@ -87,16 +87,22 @@ class TapeRunner:
             while True:
                 await self._nudge.wait(POLL_SECONDS)
                 try:
-                    async with self._lock:
-                        await self._ensure_open()
-                        if self._is_poll_due():
-                            await self._desk.handle_commands()
+                    await self.hear_commands()
                 except LeaseLost:
                     raise
                 except Exception as error:
-                    self._is_open = False
                     log.warning("tape_venue_interrupted", error=repr(error))
                     await asyncio.sleep(RETRY_SECONDS)
+
+    async def hear_commands(self) -> int:
+        """Settle what clients asked for since the last look; returns how many commands that were."""
+        async with self._lock:
+            try:
+                await self._ensure_open()
+                return await self._desk.handle_commands() if self._is_poll_due() else 0
+            except BaseException:
+                self._is_open = False
+                raise
 
     async def on_trades(self, symbol: str, batch: TradeBatch) -> None:
         """Commands that came before the trades first, then the fills; durable when this returns."""

@@ -1,0 +1,248 @@
+/** The REST side: one method per verb of the API, and the door to the streams. */
+
+import { Backoff } from "./backoff.ts";
+import { ApiError, OutcomeUnknown, type ProblemMembers } from "./errors.ts";
+import type * as model from "./models.ts";
+import { Stream, type StreamEvents } from "./stream.ts";
+
+const ATTEMPTS = 4;
+const TRY_AGAIN: ReadonlySet<number> = new Set([429, 502, 503]);
+const TIMEOUT_MS = 30_000;
+
+export type Query = Readonly<Record<string, string | number | null | undefined>>;
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+export interface AgioOptions {
+  /** Origin of the server, such as `https://localhost:8443`; a page served by it leaves it out. */
+  readonly url?: string;
+  readonly apiKey: string;
+  readonly fetch?: Fetch;
+}
+
+interface Call {
+  readonly query?: Query;
+  readonly body?: object;
+  readonly idempotencyKey?: string;
+  readonly isRepeatable: boolean;
+}
+
+/**
+ * A client of one server with one key.
+ *
+ * Requests that can be repeated safely are repeated up to three times with full jitter: reads, and writes
+ * that carry an idempotency key (the client makes one where you give none).
+ */
+export class Agio {
+  readonly url: string;
+  private readonly apiKey: string;
+  private readonly fetch: Fetch;
+
+  constructor(options: AgioOptions) {
+    this.url = (options.url ?? globalThis.location.origin).replace(/\/+$/, "");
+    this.apiKey = options.apiKey;
+    this.fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
+  }
+
+  /** A new multiplexed stream, opened at its first subscription. It signs in with single-use tickets. */
+  stream(events: StreamEvents = {}): Stream {
+    return new Stream(`${this.url.replace(/^http/, "ws")}/stream`, () => this.streamTicket(), events);
+  }
+
+  async streamTicket(): Promise<string> {
+    const answer = await this.request<model.StreamTicket>("POST", "/api/stream/tickets", {
+      isRepeatable: false,
+    });
+    return answer.ticket;
+  }
+
+  me(): Promise<model.Me> {
+    return this.get("/api/me");
+  }
+
+  // Market data
+
+  instruments(): Promise<model.Instrument[]> {
+    return this.collect((cursor) => this.get("/api/instruments", { cursor }));
+  }
+
+  marketStatus(): Promise<model.MarketStatus> {
+    return this.get("/api/market/status");
+  }
+
+  /** Stored trades in ascending sequence. */
+  marketTrades(
+    symbol: string,
+    query: { after_seq?: number; limit?: number; cursor?: string } = {},
+  ): Promise<model.Page<model.Trade>> {
+    return this.get(`/api/market/${symbol}/trades`, query);
+  }
+
+  latestTrade(symbol: string): Promise<model.Trade> {
+    return this.get(`/api/market/${symbol}/trades/latest`);
+  }
+
+  quote(symbol: string): Promise<model.Quote> {
+    return this.get(`/api/market/${symbol}/quote`);
+  }
+
+  /** Candles, ascending; without `start` the newest ones. */
+  bars(
+    symbol: string,
+    interval: model.Interval = "1m",
+    query: { start?: string; end?: string; limit?: number; cursor?: string } = {},
+  ): Promise<model.Page<model.Bar>> {
+    return this.get(`/api/market/${symbol}/bars`, { interval, ...query });
+  }
+
+  // Accounts
+
+  accounts(): Promise<model.Account[]> {
+    return this.collect((cursor) => this.get("/api/accounts", { cursor }));
+  }
+
+  async balances(accountId: string): Promise<readonly model.Balance[]> {
+    return (await this.get<model.Page<model.Balance>>(`/api/accounts/${accountId}/balances`)).items;
+  }
+
+  /** Move money over the sandbox rail; `key` makes a repetition harmless. */
+  transfer(transfer: model.NewTransfer, key: string = randomId()): Promise<model.Transfer> {
+    return this.request("POST", "/api/transfers", {
+      body: transfer,
+      idempotencyKey: key,
+      isRepeatable: true,
+    });
+  }
+
+  // Orders
+
+  /** Place an order; resolves once it is durable and its money or securities are held. */
+  placeOrder(order: model.NewOrder): Promise<model.Order> {
+    const body = { client_order_id: randomId(), ...order };
+    return this.request("POST", "/api/orders", { body, isRepeatable: true });
+  }
+
+  order(orderId: string): Promise<model.Order> {
+    return this.get(`/api/orders/${orderId}`);
+  }
+
+  orders(
+    accountId: string,
+    query: { status?: "open" | "closed" | "all"; symbol?: string; limit?: number; cursor?: string } = {},
+  ): Promise<model.Page<model.Order>> {
+    return this.get("/api/orders", { account_id: accountId, ...query });
+  }
+
+  /** Ask for cancellation; the stream tells when the venue has confirmed it. */
+  cancelOrder(orderId: string): Promise<model.Order> {
+    return this.request("DELETE", `/api/orders/${orderId}`, { isRepeatable: true });
+  }
+
+  executions(
+    accountId: string,
+    query: { limit?: number; cursor?: string } = {},
+  ): Promise<model.Page<model.Execution>> {
+    return this.get("/api/executions", { account_id: accountId, ...query });
+  }
+
+  // Portfolios
+
+  portfolios(): Promise<model.Portfolio[]> {
+    return this.collect((cursor) => this.get("/api/portfolios", { cursor }));
+  }
+
+  async positions(portfolioId: string): Promise<readonly model.Position[]> {
+    return (await this.get<model.Page<model.Position>>(`/api/portfolios/${portfolioId}/positions`)).items;
+  }
+
+  portfolioAnalytics(portfolioId: string, query: Query = {}): Promise<model.Analytics> {
+    return this.get(`/api/portfolios/${portfolioId}/analytics`, query);
+  }
+
+  // The request itself
+
+  get<T>(path: string, query: Query = {}): Promise<T> {
+    return this.request("GET", path, { query, isRepeatable: true });
+  }
+
+  /** All items of a list, page by page. */
+  async collect<T>(page: (cursor: string | null) => Promise<model.Page<T>>): Promise<T[]> {
+    const items: T[] = [];
+    let cursor: string | null = null;
+    do {
+      const answer: model.Page<T> = await page(cursor);
+      items.push(...answer.items);
+      cursor = answer.next_cursor;
+    } while (cursor !== null);
+    return items;
+  }
+
+  /**
+   * Send a request and decode its answer.
+   *
+   * Throws ApiError for a refusal, OutcomeUnknown when nobody can tell whether it took effect.
+   */
+  async request<T>(method: string, path: string, call: Call): Promise<T> {
+    const backoff = new Backoff();
+    for (let attempt = 1; ; attempt += 1) {
+      const isLast = attempt === ATTEMPTS || !call.isRepeatable;
+      let response: Response;
+      let text: string;
+      try {
+        response = await this.fetch(this.url + path + searchOf(call.query), {
+          method,
+          headers: this.headers(call),
+          body: call.body === undefined ? null : JSON.stringify(call.body),
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+          credentials: "omit",
+          cache: "no-store",
+        });
+        text = await response.text();
+      } catch (error) {
+        if (isLast) throw new OutcomeUnknown(`${method} ${path}: the server does not answer`, { cause: error });
+        await sleep(backoff.nextDelay());
+        continue;
+      }
+      if (response.ok) return JSON.parse(text) as T;
+      if (!TRY_AGAIN.has(response.status) || isLast) throw new ApiError(response.status, problemOf(text));
+      await sleep(backoff.nextDelay(secondsOf(response.headers.get("Retry-After"))));
+    }
+  }
+
+  private headers(call: Call): Record<string, string> {
+    const headers: Record<string, string> = { Authorization: `Bearer ${this.apiKey}` };
+    if (call.body !== undefined) headers["Content-Type"] = "application/json";
+    if (call.idempotencyKey !== undefined) headers["Idempotency-Key"] = call.idempotencyKey;
+    return headers;
+  }
+}
+
+function searchOf(query: Query | undefined): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== null && value !== undefined) parameters.set(name, String(value));
+  }
+  const text = parameters.toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+function problemOf(text: string): ProblemMembers {
+  try {
+    return JSON.parse(text) as ProblemMembers;
+  } catch {
+    return { code: "unreadable_answer", detail: text.slice(0, 200) };
+  }
+}
+
+function secondsOf(header: string | null): number {
+  return header !== null && /^\d+$/.test(header) ? Number(header) : 0;
+}
+
+function sleep(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}
+
+/** 128 random bits as hexadecimal text. */
+function randomId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

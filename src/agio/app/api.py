@@ -1,0 +1,103 @@
+"""The API process: REST, streams and the dashboard on one TLS 1.3 port."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvicorn
+import uvloop
+
+from agio.app.node import open_node
+from agio.app.readiness import announce_ready
+from agio.app.wiring import Api, build_api
+from agio.platform.config import Settings
+from agio.platform.telemetry import configure_logging
+from agio.platform.tls import ensure_local_certificates, ssl_context
+from agio.streaming.protocol import make_protocol
+
+CONNECTIONS = 10
+DRAIN_SECONDS = 3.0
+KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+
+log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn that lets stream clients move elsewhere before it closes their sockets."""
+
+    def __init__(self, config: uvicorn.Config, api: Api) -> None:
+        super().__init__(config)
+        self._api = api
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        announce_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._api.gateway.drain(DRAIN_SECONDS)
+        await super().shutdown(sockets)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logging("api", settings.log_level)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    async with open_node(settings, "api", settings.database_url, CONNECTIONS) as node:
+        api = build_api(node)
+        async with _running(api):
+            await Server(_configure(settings, api), api).serve()
+
+
+@asynccontextmanager
+async def _running(api: Api) -> AsyncIterator[None]:
+    """Everything that works beside the requests."""
+    for prepare in api.prepare:
+        await prepare()
+    tasks = [asyncio.ensure_future(work()) for work in api.background]
+    for task in tasks:
+        task.add_done_callback(_end_with)
+    try:
+        yield
+    finally:
+        await api.gateway.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _end_with(task: asyncio.Future[None]) -> None:
+    """A background task ends only with the process; if one dies, the process must, to be started anew."""
+    if not task.cancelled():
+        log.error("background_task_ended", error=repr(task.exception()))
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _configure(settings: Settings, api: Api) -> uvicorn.Config:
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        certificate, key = settings.tls_certificate, settings.tls_key
+    else:
+        files = ensure_local_certificates(settings.data_dir / "tls")
+        certificate, key = files.certificate, files.key
+    return uvicorn.Config(
+        api.app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws=make_protocol(api.gateway),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=5,
+        backlog=BACKLOG,
+        ssl_context_factory=lambda _config, _default: ssl_context(certificate, key),
+    )

@@ -1,0 +1,51 @@
+"""`agio migrate` (hidden): bring the database up to date, as the supervisor does before anything else."""
+
+import importlib
+from typing import Annotated
+
+import msgspec
+import typer
+
+from agio.app.cli.console import AsJson, fail, out, read_settings
+from agio.app.preparation import Ready, Report, print_report
+from agio.platform.config import Settings
+from agio.platform.migrations import Migration, migrate
+
+
+def register(program: typer.Typer) -> None:
+    program.command("migrate", hidden=True)(run_migrations)
+
+
+def run_migrations(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Also make sure of the local operator's organisation.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply missing migrations to AGIO_OWNER_DATABASE_URL, under a lock; safe to repeat."""
+    settings = read_settings()
+    if not settings.owner_database_url:
+        fail("AGIO_OWNER_DATABASE_URL is missing: the URL of the role that owns the schemas")
+
+    def tell(migration: Migration) -> None:
+        _tell(Report("applied", f"{migration.room}/{migration.name}"), as_json=as_json)
+
+    count = migrate(settings.owner_database_url, tell)
+    _tell(Report("migrated", count=count), as_json=as_json)
+    if demo:
+        _tell(Report("bootstrapped", ready=_ensure_demo(settings)), as_json=as_json)
+
+
+def _ensure_demo(settings: Settings) -> Ready:
+    # The composition root is heavy and only the first start needs it here.
+    bootstrap = importlib.import_module("agio.app.bootstrap")
+    return msgspec.convert(bootstrap.ensure_demo(settings), Ready)
+
+
+def _tell(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        print_report(report)
+    elif report.event == "applied":
+        out.print(f"applied {report.detail}")
+    elif report.event == "migrated":
+        out.print(f"the database is up to date, {report.count} migrations applied")

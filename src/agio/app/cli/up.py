@@ -1,0 +1,190 @@
+"""`agio up`: the whole platform on this machine, until Ctrl-C."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.panel import Panel
+from rich.table import Table
+
+from agio.app.cli.console import (
+    AsJson,
+    ConsoleReporter,
+    DataDir,
+    err,
+    fail,
+    out,
+    read_settings,
+    resolve_data_dir,
+)
+from agio.app.installation import PortTaken, absolute_market
+from agio.app.preparation import Ready
+from agio.app.run_state import AlreadyRunning, RunFolder
+from agio.app.signals import SignalInbox
+from agio.app.supervisor import StartFailed, Stopped, Supervisor
+from agio.platform.config import InvalidSetting, Settings
+from agio.platform.embedded.accounts import NoUsableAccount
+from agio.platform.embedded.nats import NatsFailed
+from agio.platform.embedded.placement import DataOutOfReach
+from agio.platform.embedded.postgres import PostgresFailed
+from agio.platform.tls import InvalidCertificate
+
+EXPECTED_FAILURES = (
+    DataOutOfReach,
+    InvalidCertificate,
+    InvalidSetting,
+    NatsFailed,
+    NoUsableAccount,
+    PortTaken,
+    PostgresFailed,
+    StartFailed,
+)
+
+
+def register(program: typer.Typer) -> None:
+    program.command("up")(up)
+
+
+def up(
+    data_dir: DataDir = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on.", envvar="AGIO_HOST", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="TLS port of API, streams and dashboard; 0 takes a free one.",
+            envvar="AGIO_PORT",
+            min=0,
+            max=65535,
+            show_default="8443",
+        ),
+    ] = None,
+    market: Annotated[
+        str | None,
+        typer.Option(
+            help="sim: a simulated exchange. replay:PATH: a recorded tape. none.",
+            envvar="AGIO_MARKET",
+            show_default="sim",
+        ),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="Replay at this multiple of recorded time; 0 is as fast as possible.",
+            envvar="AGIO_SPEED",
+            min=0,
+            show_default="1",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the simulated exchange.", envvar="AGIO_SEED", show_default="1"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything on this machine and keep it running until Ctrl-C.
+
+    PostgreSQL and NATS come with agio; AGIO_DATABASE_URL (of a role that may create roles) and AGIO_NATS_URL
+    take servers of your own instead. AGIO_TLS_CERTIFICATE and AGIO_TLS_KEY take your own certificate. A new
+    API key for the local operator is printed at every start; it is valid for seven days.
+    """
+    given = {"host": host, "port": port, "market": market, "speed": speed, "seed": seed}
+    settings = msgspec.structs.replace(
+        read_settings(),
+        data_dir=resolve_data_dir(data_dir),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    run_platform(settings, as_json=as_json)
+
+
+def run_platform(settings: Settings, *, as_json: bool) -> None:
+    """Supervise until a signal stops it."""
+    reporter = ConsoleReporter()
+    with SignalInbox().installed() as inbox:
+        try:
+            settings = msgspec.structs.replace(settings, market=absolute_market(settings.market))
+            supervisor = Supervisor(settings, reporter, inbox)
+            _supervise(supervisor, reporter, as_json=as_json)
+        except AlreadyRunning:
+            reporter.settle()
+            _tell_already_running(settings.data_dir)
+        except EXPECTED_FAILURES as error:
+            reporter.settle()
+            fail(str(error))
+        except OSError as error:
+            reporter.settle()
+            fail(f"{error}. Logs are in {settings.data_dir / 'logs'}")
+
+
+def _supervise(supervisor: Supervisor, reporter: ConsoleReporter, *, as_json: bool) -> None:
+    try:
+        ready = supervisor.start()
+        reporter.settle()
+        if as_json:
+            print(_ready_line(supervisor, ready), flush=True)
+        else:
+            _show_ready(supervisor, ready)
+        supervisor.watch()
+    except Stopped:
+        reporter.done("asked to stop")
+    finally:
+        supervisor.stop()
+        reporter.settle()
+    reporter.done("stopped")
+
+
+def _ready_line(supervisor: Supervisor, ready: Ready) -> str:
+    ca_file = supervisor.settings.ca_file
+    document = {
+        "url": supervisor.url,
+        "ca_file": str(ca_file) if ca_file else None,
+        **msgspec.to_builtins(ready),
+    }
+    return json.dumps(document)
+
+
+def _show_ready(supervisor: Supervisor, ready: Ready) -> None:
+    ca_file = supervisor.settings.ca_file
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]Dashboard and API[/]", f"[link={supervisor.url}]{supervisor.url}[/]")
+    table.add_row("[bold]API key[/]", f"[bold green]{ready.api_key}[/]")
+    table.add_row("", "sandbox, valid for 7 days, shown only now")
+    if ca_file is not None:
+        table.add_row("[bold]CA file[/]", str(ca_file))
+    table.add_row("[bold]Account[/]", ready.account_id)
+    table.add_row("[bold]Portfolio[/]", ready.portfolio_id)
+    table.add_row("[bold]Symbols[/]", ", ".join(ready.symbols) or "none yet")
+    out.print(Panel(table, title="agio is ready", border_style="green", expand=False))
+    for title, line in _lines_to_paste(supervisor.url, ca_file, ready):
+        out.print(f"[bold]{title}[/]")
+        out.print(line, markup=False, soft_wrap=True)
+    err.print("[dim]Ctrl-C stops everything.[/]")
+
+
+def _lines_to_paste(url: str, ca_file: Path | None, ready: Ready) -> list[tuple[str, str]]:
+    """One line each for curl and the Python SDK, which work from any folder."""
+    trust = f"--cacert {shlex.quote(str(ca_file))} " if ca_file else ""
+    analytics = f"{url}/api/portfolios/{ready.portfolio_id}/analytics"
+    curl = f"curl -sS {trust}-H 'Authorization: Bearer {ready.api_key}' {analytics}"
+    arguments = [url, ready.api_key]
+    keyword = f", ca_file={str(ca_file)!r}" if ca_file else ""
+    code = (
+        f"from agio_sdk import SyncAgio; agio = SyncAgio({', '.join(map(repr, arguments))}{keyword});"
+        f" print(agio.portfolio_analytics({ready.portfolio_id!r}))"
+    )
+    # The interpreter as it was called: its path inside the virtual environment, not the one behind it.
+    python = os.path.abspath(sys.executable)  # noqa: PTH100
+    return [("curl", curl), ("Python", f"{shlex.quote(python)} -c {shlex.quote(code)}")]
+
+
+def _tell_already_running(data_dir: Path) -> None:
+    state = RunFolder(data_dir).running()
+    where = f" on {state.url} (process {state.pid})" if state is not None else ""
+    fail(f"agio already runs on {data_dir}{where}. See it with: agio status. Stop it with: agio down", code=4)

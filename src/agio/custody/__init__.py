@@ -1,0 +1,1 @@
+"""Customer accounts and transfers in and out of them."""

@@ -1,0 +1,156 @@
+"""Custody's use cases: accounts and transfers."""
+
+from typing import Final, cast
+
+from agio.custody import store
+from agio.custody.api import Account, Direction, Tenant, Transfer, customer_account, organisation_account
+from agio.custody.errors import UnknownAccount, UnknownAsset, UnknownTransfer
+from agio.custody.model import (
+    MAX_NAME_LENGTH,
+    MAX_REFERENCE_LENGTH,
+    SANDBOX_BANK,
+    book_transfer,
+    check_text,
+    check_transferable,
+    parse_amount,
+)
+from agio.kernel.ids import AccountId, JournalId, OrganisationId, TransferId, is_id, new_id
+from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
+from agio.ledger.api import Asset, Balance, Entry, Environment, Ledger
+from agio.platform.clock import Clock
+from agio.platform.db import Database, Transaction
+
+_SHOWN: Final = 40
+
+
+class CustodyService:
+    """Accounts and transfers over the ledger; implements `api.Custody`."""
+
+    def __init__(self, database: Database, ledger: Ledger, clock: Clock) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clock = clock
+
+    async def open_account(self, tx: Transaction, name: str, base_currency: str) -> Account:
+        check_text("name", name, MAX_NAME_LENGTH)
+        asset = await self._asset(tx, base_currency, "base_currency")
+        if asset.asset_class != "currency":
+            raise UnknownAsset(f"{base_currency} is not a currency", extra={"field": "base_currency"})
+        account = Account(
+            account_id=AccountId(new_id("acc")),
+            organisation_id=OrganisationId(tx.scope.organisation_id),
+            environment=cast("Environment", tx.scope.environment),
+            name=name,
+            base_currency=base_currency,
+            status="open",
+            created_at=self._clock.now(),
+        )
+        await store.insert_account(tx, account)
+        await self.ensure_ledger_accounts(tx, account, base_currency)
+        return account
+
+    async def account(self, tenant: Tenant, account_id: AccountId) -> Account:
+        async with self._database.transaction(tenant.scope) as tx:
+            return await self._account(tx, account_id)
+
+    async def base_currency(self, tx: Transaction, account_id: AccountId) -> str:
+        return (await self._account(tx, account_id)).base_currency
+
+    async def accounts(self, tx: Transaction, limit: int, cursor: str | None) -> Page[Account]:
+        """Accounts, oldest first."""
+        check_limit(limit)
+        found = await store.select_accounts(tx, _read_cursor(cursor, "after", "acc") or "", limit + 1)
+        items = found[:limit]
+        more = encode_cursor({"after": items[-1].account_id}) if len(found) > limit else None
+        return Page(items, more)
+
+    async def balances(self, tx: Transaction, account_id: AccountId) -> list[Balance]:
+        await self._account(tx, account_id)
+        return await self._ledger.balances(tx, account_id)
+
+    async def entries(
+        self, tx: Transaction, account_id: AccountId, asset: str | None, limit: int, cursor: str | None
+    ) -> Page[Entry]:
+        """History of an account, newest first; raises UnknownAccount."""
+        await self._account(tx, account_id)
+        if asset is not None:
+            await self._asset(tx, asset, "asset")
+        return await self._ledger.entries(tx, account_id, asset=asset, limit=limit, cursor=cursor)
+
+    async def ensure_ledger_accounts(self, tx: Transaction, account: Account, asset: str) -> None:
+        bank = organisation_account(account.organisation_id, account.environment, SANDBOX_BANK, asset)
+        await self._ledger.open_accounts(tx, [customer_account(account, asset), bank])
+
+    async def transfer(
+        self,
+        tx: Transaction,
+        account_id: AccountId,
+        direction: Direction,
+        asset: str,
+        amount: str,
+        reference: str | None = None,
+    ) -> Transfer:
+        account = await self._account(tx, account_id)
+        check_transferable(account)
+        known = await self._asset(tx, asset, "asset")
+        if reference is not None:
+            check_text("reference", reference, MAX_REFERENCE_LENGTH)
+        now = self._clock.now()
+        transfer = Transfer(
+            transfer_id=TransferId(new_id("trf")),
+            account_id=account_id,
+            direction=direction,
+            asset=asset,
+            amount=parse_amount(amount, known.scale),
+            scale=known.scale,
+            reference=reference,
+            status="settled",
+            journal_id=JournalId(new_id("jnl")),
+            created_at=now,
+        )
+        await self.ensure_ledger_accounts(tx, account, asset)
+        result = (await self._ledger.apply(tx, [book_transfer(account, transfer, now.date())]))[0]
+        result.require()
+        await store.insert_transfer(tx, account, transfer)
+        return transfer
+
+    async def show_transfer(self, tx: Transaction, transfer_id: TransferId) -> Transfer:
+        """One transfer; raises UnknownTransfer."""
+        transfer = await store.select_transfer(tx, transfer_id) if is_id(transfer_id, "trf") else None
+        if transfer is None:
+            raise UnknownTransfer(f"no transfer {transfer_id[:_SHOWN]!r}")
+        return transfer
+
+    async def transfers(
+        self, tx: Transaction, account_id: AccountId | None, limit: int, cursor: str | None
+    ) -> Page[Transfer]:
+        check_limit(limit)
+        if account_id is not None:
+            await self._account(tx, account_id)
+        found = await store.select_transfers(tx, account_id, _read_cursor(cursor, "before", "trf"), limit + 1)
+        items = found[:limit]
+        more = encode_cursor({"before": items[-1].transfer_id}) if len(found) > limit else None
+        return Page(items, more)
+
+    async def _account(self, tx: Transaction, account_id: AccountId) -> Account:
+        account = await store.select_account(tx, account_id) if is_id(account_id, "acc") else None
+        if account is None:
+            raise UnknownAccount(f"no account {account_id[:_SHOWN]!r}")
+        return account
+
+    async def _asset(self, tx: Transaction, asset: str, field: str) -> Asset:
+        known = {one.asset: one for one in await self._ledger.assets(tx)}
+        if asset not in known:
+            raise UnknownAsset(
+                f"no asset {asset[:_SHOWN]!r}", extra={"field": field, "known": sorted(known)[:100]}
+            )
+        return known[asset]
+
+
+def _read_cursor(cursor: str | None, name: str, prefix: str) -> str | None:
+    if cursor is None:
+        return None
+    value = decode_cursor(cursor).get(name)
+    if not isinstance(value, str) or not is_id(value, prefix):
+        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
+    return value

@@ -1,0 +1,14 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: { "agio-sdk": here("../sdk/typescript/src/index.ts"), "@": here("./src") },
+  },
+  test: {
+    environment: "node",
+    include: ["test/**/*.test.ts", "../sdk/typescript/test/**/*.test.ts"],
+  },
+});
