@@ -35,41 +35,45 @@ def main(argv: Sequence[str]) -> None:
         )
     with gzip.open(tape, "rt", newline="") as file:
         rows = list(csv.DictReader(file))
-    encodings = ("json",) if options.quick else ("json", "msgpack")
-    for encoding in encodings:
+    if options.quick:
+        rows = rows[:QUICK_TRADES]
+    for encoding in ("json",) if options.quick else ("json", "msgpack"):
         with running_platform("--market", "none") as platform:
-            path = tape
-            if options.quick:
-                rows = rows[:QUICK_TRADES]
-                path = platform.data_dir / "quick.csv"
-                _write(path, rows)
-            asyncio.run(_measure(report, platform, path, rows, encoding))
+            asyncio.run(_measure(report, platform, rows, encoding))
     report.print(as_json=options.json)
 
 
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
+def _write(platform: Platform, name: str, rows: list[dict[str, str]]) -> Path:
+    """Put rows where the API may replay them from."""
+    path = platform.data_dir / "replays" / name
+    path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["DateTime", "Price", "Volume"])
         writer.writeheader()
         writer.writerows(rows)
+    return path
 
 
-async def _measure(
-    report: Report, platform: Platform, tape: Path, rows: list[dict[str, str]], encoding: str
-) -> None:
+async def _replay(agio: Agio, path: Path) -> dict[str, object]:
+    body = {"path": str(path), "symbol": SYMBOL, "speed": 0}
+    return await agio.post("/api/market/replays", dict[str, object], body)
+
+
+async def _measure(report: Report, platform: Platform, rows: list[dict[str, str]], encoding: str) -> None:
     case = f"{len(rows)} trades, {encoding}, TLS"
     gaps: list[tuple[int, int]] = []
     async with Agio(platform.url, platform.api_key, ca_file=platform.ca_file, encoding=encoding) as agio:  # type: ignore[arg-type]
-        replay = await agio.post(
-            "/api/market/replays",
-            dict[str, object],
-            {"path": str(tape), "symbol": SYMBOL, "speed": 0, "paused": True},
-        )
+        # A tape of one trade makes the instrument, so that the subscriber is there before the first trade.
+        first = await _replay(agio, _write(platform, "first.csv", rows[:1]))
+        while (await agio.get(f"/api/market/replays/{first['replay_id']}", dict[str, object]))[
+            "state"
+        ] != "done":
+            await asyncio.sleep(0.05)
         subscription = await agio.subscribe(
             f"trades:{SYMBOL}", on_gap=lambda _c, first, last, _r: gaps.append((first, last))
         )
         cpu = platform.cpu_seconds(), time.process_time()
-        await agio.post(f"/api/market/replays/{replay['replay_id']}/resume", dict[str, object], {})
+        await _replay(agio, _write(platform, "tape.csv", rows))
         received: list[tuple[int, str, str]] = []
         started = 0.0
         while len(received) < len(rows):

@@ -7,15 +7,23 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
+from tests.conftest import Databases
+from tests.security.surface import (
+    CHANNEL_KEYS,
+    SHARED_CHANNELS,
+    SHARED_PARAMETERS,
+    Surface,
+    bodies_naming,
+    seed,
+)
 
 from agio.identity.api import ANY_KEY, SCOPES, Forbidden, Policy, Principal
 from agio.identity.authentication import KeyAuthenticator
 from agio.identity.service import IssuedKey
+from agio.ops.inventory import render_authorization
 from agio.platform.channels import UnknownChannel
 from agio.platform.crypto import mint_token
 from agio.platform.http import Operation
-from tests.conftest import Databases
-from tests.security.surface import CHANNEL_KEYS, SHARED_CHANNELS, SHARED_PARAMETERS, Surface, bodies_naming, seed
 
 Issue = Callable[..., Awaitable[IssuedKey]]
 
@@ -46,7 +54,12 @@ class TestCallers:
             assert answer.headers["www-authenticate"].startswith("Bearer"), operation
 
     async def test_a_garbage_or_unknown_key_opens_nothing(self, surface: Surface) -> None:
-        for secret in ("garbage", mint_token("agio_sandbox"), mint_token("agio_live"), mint_token("agio_ticket")):
+        for secret in (
+            "garbage",
+            mint_token("agio_sandbox"),
+            mint_token("agio_live"),
+            mint_token("agio_ticket"),
+        ):
             for operation in guarded(surface):
                 answer = await surface.call(operation, secret)
                 assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), operation
@@ -61,7 +74,9 @@ class TestCallers:
             assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope"), operation
             assert answer.json()["scope"] == operation.scope
 
-    async def test_a_key_with_only_that_scope_gets_past_the_door(self, surface: Surface, issue: Issue) -> None:
+    async def test_a_key_with_only_that_scope_gets_past_the_door(
+        self, surface: Surface, issue: Issue
+    ) -> None:
         keys = {scope: (await issue(*(set(SCOPES) - {scope}))).secret for scope in SCOPES}
         for operation in guarded(surface):
             scope = "market:read" if operation.scope in (None, ANY_KEY) else operation.scope
@@ -72,7 +87,9 @@ class TestCallers:
         self, surface: Surface, issue: Issue, databases: Databases
     ) -> None:
         expired = await issue()
-        _update_key(databases, expired, "created_at = now() - interval '2 d', expires_at = now() - interval '1 s'")
+        _update_key(
+            databases, expired, "created_at = now() - interval '2 d', expires_at = now() - interval '1 s'"
+        )
         for operation in guarded(surface):
             answer = await surface.call(operation, expired.secret)
             assert (answer.status_code, answer.json()["code"]) == (401, "key_expired"), operation
@@ -100,7 +117,9 @@ class TestOtherOrganisations:
         for operation in guarded(surface):
             names = set(re.findall(r"{(\w+)}", operation.path))
             unknown = names - ids.keys() - SHARED_PARAMETERS.keys()
-            assert not unknown, f"tests/security/surface.py does not know how to make: {unknown} of {operation.path}"
+            assert not unknown, (
+                f"tests/security/surface.py does not know how to make: {unknown} of {operation.path}"
+            )
             if names & ids.keys():
                 answer = await surface.call(operation, ours.secret, **ids)
                 assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), operation
@@ -131,7 +150,9 @@ class TestOtherOrganisations:
                 params={name: ids[name] for name in names},
                 headers={"Authorization": f"Bearer {ours.secret}"},
             )
-            assert answer.status_code == 404 or answer.json().get("items") == [], f"{operation}: {answer.text}"
+            assert answer.status_code == 404 or answer.json().get("items") == [], (
+                f"{operation}: {answer.text}"
+            )
 
     async def test_bodies_that_name_their_objects_are_refused(self, surface: Surface, issue: Issue) -> None:
         theirs, ours = await issue(), await issue()
@@ -150,11 +171,17 @@ class TestOtherOrganisations:
                 json=body,
                 headers={"Authorization": f"Bearer {ours.secret}", "Idempotency-Key": "matrix"},
             )
-            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), f"{operation}: {answer.text}"
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (
+                f"{operation}: {answer.text}"
+            )
 
-    async def test_the_other_environment_is_another_organisation(self, surface: Surface, issue: Issue) -> None:
+    async def test_the_other_environment_is_another_organisation(
+        self, surface: Surface, issue: Issue
+    ) -> None:
         sandbox = await issue()
-        live = await surface.identity.issue_key(sandbox.key.organisation_id, "live", list(SCOPES), name="live")
+        live = await surface.identity.issue_key(
+            sandbox.key.organisation_id, "live", list(SCOPES), name="live"
+        )
         ids = await seed(surface, sandbox.secret, sandbox.key.key_id)
         for operation in guarded(surface):
             if set(re.findall(r"{(\w+)}", operation.path)) & ids.keys():
@@ -181,7 +208,9 @@ class TestChannels:
         for kind in surface.channels:
             if kind.name in SHARED_CHANNELS:
                 continue
-            assert kind.name in CHANNEL_KEYS, f"tests/security/surface.py does not know the channel {kind.name}"
+            assert kind.name in CHANNEL_KEYS, (
+                f"tests/security/surface.py does not know the channel {kind.name}"
+            )
             with pytest.raises(UnknownChannel):
                 await kind.open(stranger, ids[CHANNEL_KEYS[kind.name]])
 
@@ -189,8 +218,6 @@ class TestChannels:
 class TestDocument:
     def test_the_page_says_what_the_application_does(self, surface: Surface) -> None:
         """`AGIO_WRITE_DOCS=1` writes it anew."""
-        from agio.ops.inventory import render_authorization
-
         page = Path(__file__).parents[2] / "docs" / "reference" / "authorization.md"
         text = render_authorization(surface.operations, surface.channels, SCOPES)
         if surface.writes_docs:
@@ -205,7 +232,9 @@ class TestDocument:
                 if field is None:
                     continue
                 kinds = [inner.annotation for inner in field.inner_types] or [field.annotation]
-                structs = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+                structs = [
+                    kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+                ]
                 assert structs, handler
                 assert all(kind.__struct_config__.forbid_unknown_fields for kind in structs), handler
 

@@ -50,6 +50,11 @@ export interface ConnectionEvents {
 
 type AnySubscription = Subscription<never>;
 
+interface Request {
+  readonly op: "sub" | "unsub";
+  readonly subscription: AnySubscription;
+}
+
 /** Signs in with a ticket as its first message; nothing else is sent before the server's welcome. */
 export class Connection {
   readonly numbers = new Map<number, AnySubscription>();
@@ -59,6 +64,7 @@ export class Connection {
   private readonly socket: WebSocket;
   private readonly asked = new Map<number, Map<string, AnySubscription>>();
   private readonly welcomeTimer: ReturnType<typeof setTimeout>;
+  private readonly planned: Request[] = [];
   private nextId = 1;
   private isOver = false;
 
@@ -80,19 +86,16 @@ export class Connection {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
+  /** Requests of one turn of the event loop go out together: a page that changes views asks once. */
   subscribe(subscriptions: readonly AnySubscription[]): void {
-    if (subscriptions.length === 0 || !this.isWelcome) return;
-    const id = this.nextId++;
-    this.asked.set(id, new Map(subscriptions.map((one) => [one.channel, one])));
-    this.send({ id, op: "sub", ch: subscriptions.map((one) => one.wireRequest()) });
+    for (const subscription of subscriptions) this.plan({ op: "sub", subscription });
   }
 
-  unsubscribe(channel: string): void {
-    if (!this.isWelcome) return;
+  unsubscribe(subscription: AnySubscription): void {
     for (const [number, one] of this.numbers) {
-      if (one.channel === channel && !one.isResuming) this.numbers.delete(number);
+      if (one === subscription && !one.isResuming) this.numbers.delete(number);
     }
-    this.send({ id: this.nextId++, op: "unsub", ch: [channel] });
+    this.plan({ op: "unsub", subscription });
   }
 
   /** The subscriptions that a numbered `sub` asked for. */
@@ -113,6 +116,25 @@ export class Connection {
   abandon(code: number, reason: string): void {
     this.finish(code, reason);
     this.socket.close();
+  }
+
+  private plan(request: Request): void {
+    if (!this.isWelcome) return;
+    if (this.planned.push(request) === 1) queueMicrotask(() => this.sendPlanned());
+  }
+
+  private sendPlanned(): void {
+    const requests = this.planned.splice(0);
+    for (let start = 0; start < requests.length; ) {
+      const op = (requests[start] as Request).op;
+      let end = start;
+      while (requests[end]?.op === op) end += 1;
+      const run = requests.slice(start, end).map((one) => one.subscription);
+      start = end;
+      const id = this.nextId++;
+      if (op === "sub") this.asked.set(id, new Map(run.map((one) => [one.channel, one])));
+      this.send({ id, op, ch: run.map((one) => (op === "sub" ? one.wireRequest() : one.channel)) });
+    }
   }
 
   private received(text: string): void {

@@ -65,7 +65,7 @@ export class Stream {
     if (this.subscriptions.has(channel)) {
       throw new AgioError(`${channel} is subscribed already on this stream`);
     }
-    const subscription = new Subscription<T>(channel, options, (name) => this.unsubscribe(name));
+    const subscription = new Subscription<T>(channel, options, (one) => this.unsubscribe(one as unknown as AnySubscription));
     this.subscriptions.set(channel, subscription as unknown as AnySubscription);
     if (!this.isStarted) {
       this.isStarted = true;
@@ -82,11 +82,11 @@ export class Stream {
     this.stop();
   }
 
-  private unsubscribe(channel: string): void {
-    if (this.subscriptions.delete(channel)) {
-      this.retries.delete(channel);
-      this.connection?.unsubscribe(channel);
-    }
+  private unsubscribe(subscription: AnySubscription): void {
+    if (this.subscriptions.get(subscription.channel) !== subscription) return;
+    this.subscriptions.delete(subscription.channel);
+    this.retries.delete(subscription.channel);
+    this.connection?.unsubscribe(subscription);
   }
 
   private async open(): Promise<void> {
@@ -254,7 +254,7 @@ export class Stream {
   private resume(connection: Connection, subscription: AnySubscription): void {
     if (subscription.isResuming) return;
     subscription.isResuming = true;
-    connection.unsubscribe(subscription.channel);
+    connection.unsubscribe(subscription);
     connection.subscribe([subscription]);
   }
 

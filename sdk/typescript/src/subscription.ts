@@ -69,7 +69,7 @@ export class Subscription<T = unknown> {
   constructor(
     readonly channel: string,
     private readonly options: SubscriptionOptions<T>,
-    private readonly end: (channel: string) => void,
+    private readonly end: (subscription: Subscription<T>) => void,
   ) {
     const [name = "", ...key] = channel.split(":");
     this.isLog = !STATE_CHANNELS.has(name) && name !== "book";
@@ -82,7 +82,7 @@ export class Subscription<T = unknown> {
 
   /** Unsubscribe; safe to call twice. */
   close(): void {
-    this.end(this.channel);
+    this.end(this);
   }
 
   /** The entry of a `sub` message, with our position if we have one. */

@@ -12,7 +12,6 @@ from agio.analytics.errors import (
 from agio.analytics.model.query import AnalyticsQuery, parse_query
 from agio.analytics.schemas import AnalyticsView, CreatePortfolio, LiveAnalytics, Position, PositionPage
 from agio.analytics.store import Portfolio
-from agio.identity.api import Principal
 from agio.kernel.ids import PortfolioId
 from agio.kernel.page import Page
 from agio.platform.db import Scope, Transaction

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from litestar import Request, Response, Router, get, post
 from litestar.params import Parameter
 
-from agio.analytics.errors import InvalidQuery
 from agio.analytics.model.query import parse_query
 from agio.analytics.schemas import (
     AnalyticsView,
@@ -102,7 +101,6 @@ def build_router(analytics: AnalyticsService, database: Database) -> Router:
 
         `If-None-Match` with the previous `ETag` answers 304 while ledger and prices stand still.
         """
-        refuse_repeated(request)
         given = {
             "from": from_,
             "to": to,
@@ -135,12 +133,3 @@ def build_router(analytics: AnalyticsService, database: Database) -> Router:
         ],
         tags=["Portfolios"],
     )
-
-
-def refuse_repeated(request: Request[Any, Any, Any]) -> None:
-    """Raise InvalidQuery for a parameter that is given twice: which one counts would be a guess."""
-    seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
-        if name in seen:
-            raise InvalidQuery(f"{name[:40]} is given twice", extra={"field": name[:40]})
-        seen.add(name)

@@ -23,7 +23,6 @@ from agio.analytics.settings import MAX_ACCOUNTS, MAX_NAME_LENGTH, SETTLED_US
 from agio.analytics.store import Portfolio
 from agio.analytics.valuer import Facts, Latest, Valuer
 from agio.custody.api import Custody
-from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, OrganisationId, PortfolioId, is_id, new_id
 from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
 from agio.kernel.problem import NotFound

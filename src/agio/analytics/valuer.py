@@ -98,8 +98,9 @@ class Valuer:
         end = int(boundaries[-1]) if boundaries.size else as_of_us
         marks: dict[str, Mapping[int, Mark]] = {}
         prices: dict[tuple[str, int], int] = {}
+        balances = balances_at(book.histories, boundaries)
         for asset, source in book.sources.items():
-            held = self._held_at(book, asset, boundaries)
+            held = boundaries[balances[asset] != 0].tolist() if boundaries.size else []
             at_flows = moved.get(asset, set())
             wanted = [*held, *at_flows, end]
             found = await self._reader.marks(tx, source.symbol, wanted, latest.get(source.symbol))
@@ -157,14 +158,6 @@ class Valuer:
         value = float(period_returns(ends, inflow, outflow)[0])
         return value if np.isfinite(value) else None
 
-    def _held_at(self, book: Book, asset: str, boundaries: Instants) -> list[int]:
-        """Boundaries at which an asset was held, or is at the very end."""
-        if not boundaries.size:
-            return []
-        relevant = [history for history in book.histories if asset in history.curves]
-        balances = balances_at(relevant, boundaries).get(asset, [])
-        return [at for at, balance in zip(boundaries.tolist(), balances, strict=True) if balance]
-
 
 def make_valued_series(facts: Facts, query: AnalyticsQuery) -> tuple[Series, list[str]]:
     """The series of a window, and the assets that lacked a price in it."""
@@ -176,7 +169,7 @@ def make_valued_series(facts: Facts, query: AnalyticsQuery) -> tuple[Series, lis
     for asset, source in book.sources.items():
         found = facts.marks.get(source.symbol, {})
         prices[asset] = [found[at].price if at in found else None for at in instants]
-    values = value_at_boundaries(quantities, prices, book.sources, base, scale, len(instants))
+    values, unpriced = value_at_boundaries(quantities, prices, book.sources, base, scale, len(instants))
     flows = [flow for flow in external_flows(book.histories) if flow.at_us <= facts.as_of_us]
     in_window = [flow for flow in flows if instants and instants[0] <= flow.at_us <= instants[-1]]
     valued, unvalued = in_base_currency(in_window, facts.worth, base, scale)
@@ -196,16 +189,7 @@ def make_valued_series(facts: Facts, query: AnalyticsQuery) -> tuple[Series, lis
         quantities=quantities,
         prices=prices,
     )
-    unpriced = {
-        asset
-        for asset, balances in quantities.items()
-        if asset != base
-        and any(
-            balance and price is None
-            for balance, price in zip(balances, prices.get(asset, [None] * len(balances)), strict=True)
-        )
-    }
-    return series, sorted(unpriced.union(unvalued))
+    return series, sorted({*unpriced, *unvalued})
 
 
 def _basis(
@@ -276,7 +260,7 @@ def _view_series(series: Series, facts: Facts) -> SeriesView:
         fees=series.fees.tolist(),
         returns=_nullable(series.returns),
         quantities={
-            asset: [format_decimal(balance, scales.get(asset, 0)) for balance in balances]
+            asset: [format_decimal(balance, scales.get(asset, 0)) for balance in balances.tolist()]
             for asset, balances in series.quantities.items()
         },
         prices={

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from agio.app.services import Service
 from agio.platform import tls
 from agio.platform.config import InvalidSetting, Settings
 from agio.platform.embedded import ports
@@ -29,10 +30,14 @@ class Installation:
         self.postgres = None if _is_database_external(wanted) else EmbeddedPostgres(wanted.data_dir)
         self.nats = None if wanted.nats_url else EmbeddedNats(wanted.data_dir)
 
-    def settings(self) -> Settings:
-        """The complete settings; embedded servers must have been spawned, as their ports are in there.
+    def servers(self) -> list[Service]:
+        """The embedded servers, in the order in which they start."""
+        return [server for server in (self.postgres, self.nats) if server is not None]
 
-        Makes or renews the local certificates. Raises PortTaken and InvalidSetting.
+    def settings(self) -> Settings:
+        """The complete settings, of servers that may not run yet.
+
+        Makes or renews the local certificates. Raises InvalidSetting and InvalidCertificate.
         """
         complete = _with_databases(self._wanted, self.postgres)
         complete = _with_certificates(complete)

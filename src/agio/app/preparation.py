@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -43,15 +44,15 @@ def print_report(report: Report) -> None:
 
 
 class Preparation:
-    """A running `agio migrate --demo`."""
+    """A running `agio migrate --demo`, which loads its code at once and begins after `go`."""
 
     def __init__(self, settings: Settings) -> None:
         log = settings.data_dir / "logs" / "migrate.log"
         descriptor = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         try:
             self._popen = subprocess.Popen(
-                agio_command("migrate", "--demo", "--json"),
-                stdin=subprocess.DEVNULL,
+                agio_command("migrate", "--wait", "--demo", "--json"),
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=descriptor,
                 env=child_environment(settings),
@@ -65,6 +66,14 @@ class Preparation:
         self._partial = b""
         if self._popen.stdout is not None:
             os.set_blocking(self._popen.stdout.fileno(), False)
+
+    def go(self) -> None:
+        """Let it begin: the database server accepts connections."""
+        if self._popen.stdin is not None and not self._popen.stdin.closed:
+            # When it has died already, `failure` says why.
+            with suppress(OSError):
+                self._popen.stdin.write(b"go\n")
+                self._popen.stdin.close()
 
     def reports(self) -> Iterator[Report]:
         """The lines that have arrived since the last call."""
@@ -96,5 +105,7 @@ class Preparation:
             except subprocess.TimeoutExpired:
                 self._popen.kill()
                 self._popen.wait()
-        if self._popen.stdout is not None:
-            self._popen.stdout.close()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()

@@ -5,10 +5,11 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
 from typing import Protocol
 
-from agio.app.readiness import READY_LINE, VARIABLE
+from agio.app.readiness import GO_LINE, READY_LINE, VARIABLE
 from agio.platform.config import Settings
 from agio.platform.embedded.child import Child, Identity
 from agio.platform.tls import LOOPBACK_NAMES, client_context
@@ -50,7 +51,8 @@ class Service(Protocol):
 class AgioProcess:
     """`agio engine` or `agio api`: a hidden verb of this program with its settings in the environment.
 
-    It is ready when `probe` says so, or, without one, when it has announced it.
+    It loads its code at once but begins only after `release`. It is ready when it has announced it and
+    `probe`, when there is one, agrees.
     """
 
     def __init__(
@@ -61,8 +63,8 @@ class AgioProcess:
         self._probe = probe
         self._settings = settings
         self._child = Child(verb, settings.data_dir / "logs" / f"{verb}.log")
-        self._ready: socket.socket | None = None
-        self._is_announced = False
+        self._channel: socket.socket | None = None
+        self._is_released = self._is_announced = False
 
     @property
     def identity(self) -> Identity | None:
@@ -77,23 +79,30 @@ class AgioProcess:
             environment = child_environment(self._settings, {VARIABLE: str(theirs.fileno())})
             command = agio_command(self.name)
             self._child.spawn(command, environment, cwd=self._settings.data_dir, pass_fds=(theirs.fileno(),))
-        if self._ready is not None:
-            self._ready.close()
+        if self._channel is not None:
+            self._channel.close()
         ours.setblocking(False)
-        self._ready, self._is_announced = ours, False
+        self._channel, self._is_announced = ours, False
+        if self._is_released:
+            self._say_go()
+
+    def release(self) -> None:
+        """Let it begin its work, now and after every later start."""
+        self._is_released = True
+        self._say_go()
 
     def is_running(self) -> bool:
         return self._child.is_running()
 
     def is_ready(self) -> bool:
-        if self._probe is not None:
-            return self.is_running() and self._probe(self._settings)
-        if not self._is_announced and self._ready is not None:
+        if not self._is_announced and self._channel is not None:
             try:
-                self._is_announced = self._ready.recv(len(READY_LINE)) == READY_LINE
-            except BlockingIOError:
+                self._is_announced = self._channel.recv(len(READY_LINE)) == READY_LINE
+            except OSError:
                 return False
-        return self._is_announced and self.is_running()
+        if not self._is_announced or not self.is_running():
+            return False
+        return self._probe is None or self._probe(self._settings)
 
     def exit_reason(self) -> str | None:
         return self._child.exit_reason()
@@ -104,6 +113,12 @@ class AgioProcess:
 
     def stop(self) -> None:
         self._child.stop()
+
+    def _say_go(self) -> None:
+        if self._channel is not None:
+            # A process that has just died is noticed, and started again, elsewhere.
+            with suppress(OSError):
+                self._channel.send(GO_LINE)
 
 
 def agio_command(*arguments: str) -> list[str]:

@@ -1,13 +1,13 @@
 """Starts the platform's processes in order, keeps them running, and stops them in order.
 
-PostgreSQL and NATS first, then the database is brought up to date, then `agio engine` and `agio api`. Each
+PostgreSQL and NATS first, then the database is brought up to date, then `agio engine` and `agio api` begin. Each
 child is told by the kernel to end when this process dies, so that even `kill -9` leaves nothing behind.
 """
 
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agio.app.installation import Installation, choose_port, public_url, renew_certificates
@@ -17,7 +17,6 @@ from agio.app.services import AgioProcess, Service, probe_readiness
 from agio.app.signals import SignalInbox, reap_strangers
 from agio.app.watched import Status, WatchedService
 from agio.platform.config import Settings
-from agio.platform.embedded.child import StopStep
 from agio.platform.embedded.postgres import STOP_STEPS
 
 TICK_SECONDS = 0.1
@@ -26,8 +25,6 @@ FAILURES_BEFORE_GIVING_UP = 5
 UPKEEP_SECONDS = 3600.0
 LOG_CHECK_SECONDS = 30.0
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
-
-_LEFTOVER_STEPS: tuple[StopStep, ...] = STOP_STEPS
 
 
 class StartFailed(Exception):
@@ -83,14 +80,26 @@ class Supervisor:
         Raises AlreadyRunning, PortTaken, InvalidSetting, StartFailed, or Stopped when a signal came first.
         """
         self._run_folder.acquire()
-        for name in self._run_folder.end_leftovers(_LEFTOVER_STEPS):
+        for name in self._run_folder.end_leftovers(STOP_STEPS):
             self._reporter.trouble(f"ended {name}, left over from an earlier run")
         self._wanted = choose_port(self._wanted)
         installation = Installation(self._wanted)
-        self._start_servers(installation)
-        self._settings = installation.settings()
-        self._run_folder.write_settings(self._settings)
-        ready = self._prepare_and_start_processes(self._settings)
+        self._settings = settings = installation.settings()
+        self._run_folder.write_settings(settings)
+        servers = [self._watch_over(server) for server in installation.servers()]
+        processes = (
+            AgioProcess("engine", settings),
+            AgioProcess("api", settings, port=settings.port, probe=probe_readiness),
+        )
+        # The processes load their code while the servers come up.
+        for watched in [self._watch_over(process) for process in processes]:
+            watched.start(time.monotonic())
+        preparation = Preparation(settings)
+        try:
+            self._start_servers(servers, installation)
+            ready = self._prepare_and_release(preparation, processes)
+        finally:
+            preparation.stop()
         self._status = "ready"
         self._save_state()
         return ready
@@ -111,55 +120,7 @@ class Supervisor:
             self._save_state()
         self._run_folder.release()
 
-    def _start_servers(self, installation: Installation) -> None:
-        servers: list[Service] = [
-            server for server in (installation.postgres, installation.nats) if server is not None
-        ]
-        names = " and ".join(server.name for server in servers)
-        if names:
-            self._reporter.waiting(f"starting {names}")
-        for server in servers:
-            self._launch(server)
-        self._wait(lambda: all(watched.status is Status.READY for watched in self._watched))
-        if installation.postgres is not None and installation.postgres.is_relocated:
-            folder = installation.postgres.folder
-            self._reporter.done(
-                f"PostgreSQL's own account cannot enter the data folder: its data is in {folder}"
-            )
-
-    def _prepare_and_start_processes(self, settings: Settings) -> Ready:
-        self._reporter.waiting("bringing the database up to date")
-        preparation = Preparation(settings)
-        results: list[Ready] = []
-
-        def is_prepared() -> bool:
-            for report in preparation.reports():
-                self._follow(report, settings)
-                if report.ready is not None:
-                    results.append(report.ready)
-            failure = preparation.failure()
-            if failure is not None:
-                raise StartFailed(failure)
-            return bool(results) and all(watched.status is Status.READY for watched in self._watched)
-
-        try:
-            self._wait(is_prepared)
-        finally:
-            preparation.stop()
-        return results[-1]
-
-    def _follow(self, report: Report, settings: Settings) -> None:
-        """React to a line of the preparation: once the schema stands, the processes can start beside it."""
-        if report.event == "applied":
-            self._reporter.waiting(f"applying {report.detail}")
-        elif report.event == "migrated":
-            suffix = f", {report.count} migrations applied" if report.count else ""
-            self._reporter.done(f"database up to date{suffix}")
-            self._launch(AgioProcess("engine", settings))
-            self._launch(AgioProcess("api", settings, port=settings.port, probe=probe_readiness))
-            self._reporter.waiting("starting engine and api")
-
-    def _launch(self, service: Service) -> None:
+    def _watch_over(self, service: Service) -> WatchedService:
         begun = time.monotonic()
 
         def tell_ready(name: str) -> None:
@@ -168,8 +129,48 @@ class Supervisor:
 
         watched = WatchedService(service, on_ready=tell_ready, on_trouble=self._reporter.trouble)
         self._watched.append(watched)
-        watched.start(begun)
-        self._save_state()
+        return watched
+
+    def _start_servers(self, servers: list[WatchedService], installation: Installation) -> None:
+        if servers:
+            self._reporter.waiting(f"starting {' and '.join(server.name for server in servers)}")
+        for server in servers:
+            server.start(time.monotonic())
+            self._save_state()
+        self._wait(lambda: all(server.status is Status.READY for server in servers))
+        if installation.postgres is not None and installation.postgres.is_relocated:
+            folder = installation.postgres.folder
+            self._reporter.done(f"PostgreSQL's account cannot enter the data folder: its data is in {folder}")
+
+    def _prepare_and_release(self, preparation: Preparation, processes: Sequence[AgioProcess]) -> Ready:
+        """Bring the schema up to date, then let the processes begin while the first key is made."""
+        self._reporter.waiting("bringing the database up to date")
+        preparation.go()
+        results: list[Ready] = []
+
+        def is_prepared() -> bool:
+            for report in preparation.reports():
+                self._tell(report)
+                if report.event == "migrated":
+                    for process in processes:
+                        process.release()
+                if report.ready is not None:
+                    results.append(report.ready)
+            failure = preparation.failure()
+            if failure is not None:
+                raise StartFailed(failure)
+            return bool(results) and all(watched.status is Status.READY for watched in self._watched)
+
+        self._wait(is_prepared)
+        return results[-1]
+
+    def _tell(self, report: Report) -> None:
+        if report.event == "applied":
+            self._reporter.waiting(f"applying {report.detail}")
+        elif report.event == "migrated":
+            suffix = f", {report.count} migrations applied" if report.count else ""
+            self._reporter.done(f"database up to date{suffix}")
+            self._reporter.waiting("starting engine and api")
 
     def _wait(self, is_done: Callable[[], bool]) -> None:
         while not is_done():

@@ -44,7 +44,7 @@ class WatchedService:
         return self.service.name
 
     def start(self, now: float) -> None:
-        """Start it for the first time."""
+        """Start it for the first time; preparing it may take seconds."""
         self.service.prepare()
         self._spawn(now)
 

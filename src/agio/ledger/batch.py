@@ -19,6 +19,7 @@ from agio.ledger.api import Command, Environment, PlaceHold, PostJournal, Releas
 
 _SEPARATOR: Final = "\x1f"
 _NOTHING: Final = "\x1d"
+_NO_HOLDS: Final[frozenset[str]] = frozenset()
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/+-]+", re.ASCII)
 
 
@@ -58,15 +59,21 @@ class EncodedCommand(NamedTuple):
     """Holds that it captures, releases or expires."""
 
 
-@lru_cache(maxsize=16_384)
-def quote_element(text: str | None) -> str:
+def _quote(text: str) -> str:
     """One element of a text array literal."""
-    if text is None:
-        return "NULL"
     if _PLAIN.fullmatch(text) and text.upper() != "NULL":
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+quote_element = lru_cache(maxsize=4096)(_quote)
+"""`_quote` for texts that recur: organisations, sources."""
+
+
+def _name(text: str) -> str:
+    """An id or address as an element: `check_command` has let only plain characters through."""
+    return text if len(text) != len("NULL") else _quote(text)
 
 
 def encode_command(command: Command | ExpireHold) -> EncodedCommand:
@@ -116,53 +123,79 @@ def hold_fingerprint(hold: PlaceHold) -> bytes:
 def _encode_journal(journal: PostJournal) -> EncodedCommand:
     legs, releases = journal.legs, journal.releases
     count, extra = len(legs), len(releases)
+    shape = _shape(count, extra)
     holds = [leg.hold_id for leg in legs]
-    has_holds = any(holds) or extra > 0
+    has_holds = extra > 0 or any(holds)
+    accounts = ",".join([_name(leg.account) for leg in legs])
+    amounts = ",".join([str(leg.amount) for leg in legs])
     return EncodedCommand(
         "P",
-        quote_element(journal.journal_id),
+        _name(journal.journal_id),
         quote_element(journal.organisation_id),
         quote_element(journal.environment),
         journal_fingerprint(journal),
         journal.booking_date.isoformat(),
         journal.value_date.isoformat(),
         quote_element(journal.source),
-        quote_element(journal.reference),
+        "NULL" if journal.reference is None else _quote(journal.reference),
         count + extra,
-        ",".join(["L"] * count + ["R"] * extra),
-        ",".join(map(str, range(1, count + extra + 1))),
-        ",".join([*(quote_element(leg.account) for leg in legs), *["NULL"] * extra]),
-        ",".join([*(str(leg.amount) for leg in legs), *["0"] * extra]),
-        ",".join(map(quote_element, [*holds, *releases])) if has_holds else _nulls(count),
-        _nulls(count + extra),
-        frozenset([*(hold for hold in holds if hold is not None), *releases]) if has_holds else frozenset(),
+        shape.kinds,
+        shape.numbers,
+        f"{accounts},{shape.extra_nulls}" if extra else accounts,
+        f"{amounts},{shape.extra_zeros}" if extra else amounts,
+        ",".join(["NULL" if name is None else _name(name) for name in (*holds, *releases)])
+        if has_holds
+        else shape.nulls,
+        shape.nulls,
+        frozenset([*(name for name in holds if name is not None), *releases]) if has_holds else _NO_HOLDS,
+    )
+
+
+class _Shape(NamedTuple):
+    """The parts of a journal's arrays that depend on nothing but how many legs and releases it has."""
+
+    kinds: str
+    numbers: str
+    nulls: str
+    extra_nulls: str
+    extra_zeros: str
+
+
+@lru_cache(maxsize=256)
+def _shape(count: int, extra: int) -> _Shape:
+    return _Shape(
+        kinds=",".join(["L"] * count + ["R"] * extra),
+        numbers=",".join(map(str, range(1, count + extra + 1))),
+        nulls=",".join(["NULL"] * (count + extra)),
+        extra_nulls=",".join(["NULL"] * extra),
+        extra_zeros=",".join(["0"] * extra),
     )
 
 
 def _encode_hold(hold: PlaceHold) -> EncodedCommand:
     return EncodedCommand(
         "H",
-        quote_element(hold.hold_id),
+        _name(hold.hold_id),
         quote_element(hold.organisation_id),
         quote_element(hold.environment),
         hold_fingerprint(hold),
         "NULL",
         "NULL",
         quote_element(hold.source),
-        quote_element(hold.reference),
+        "NULL" if hold.reference is None else _quote(hold.reference),
         1,
         "H",
         "1",
-        quote_element(hold.account),
+        _name(hold.account),
         str(hold.amount),
-        quote_element(hold.hold_id),
+        _name(hold.hold_id),
         "NULL" if hold.expires_at is None else f'"{hold.expires_at.isoformat()}"',
         frozenset(),
     )
 
 
 def _encode_end(command: ReleaseHold | ExpireHold, kind: Literal["V", "X"]) -> EncodedCommand:
-    hold_id = quote_element(command.hold_id)
+    hold_id = _name(command.hold_id)
     return EncodedCommand(
         kind,
         hold_id,
@@ -172,7 +205,7 @@ def _encode_end(command: ReleaseHold | ExpireHold, kind: Literal["V", "X"]) -> E
         "NULL",
         "NULL",
         quote_element(command.source),
-        quote_element(command.reference),
+        "NULL" if command.reference is None else _quote(command.reference),
         1,
         kind,
         "1",
@@ -182,10 +215,6 @@ def _encode_end(command: ReleaseHold | ExpireHold, kind: Literal["V", "X"]) -> E
         "NULL",
         frozenset((command.hold_id,)),
     )
-
-
-def _nulls(count: int) -> str:
-    return "NULL,NULL" if count == 2 else ",".join(["NULL"] * count)
 
 
 def cut_batches(commands: Sequence[EncodedCommand]) -> Iterator[tuple[int, Sequence[EncodedCommand]]]:

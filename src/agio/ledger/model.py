@@ -21,6 +21,7 @@ MAX_AMOUNT: Final = 10**30 - 1
 """Of one leg. A million such legs in one batch still fit an account's columns (38 digits) below FULL."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
 _TEXT_LIMIT: Final = 256
+_BAD_NAME: Final = "ids and addresses have 1 to 200 characters of A-Z a-z 0-9 _ . : -"
 HoldState = Literal["open", "captured", "released"]
 
 
@@ -41,7 +42,9 @@ def check_command(command: Command) -> str:
 def _check_journal(journal: PostJournal) -> str:
     if not 0 < len(journal.legs) <= MAX_LEGS or len(journal.releases) > MAX_LEGS:
         return f"a journal has between 1 and {MAX_LEGS} legs, and releases at most as many holds"
-    names: list[str] = [journal.journal_id, *journal.releases]
+    if _NAME.fullmatch(journal.journal_id) is None:
+        return _BAD_NAME
+    names: list[str] = [*journal.releases]
     for leg in journal.legs:
         if leg.amount == 0 or not -MAX_AMOUNT <= leg.amount <= MAX_AMOUNT:
             return "a leg's amount is not zero and has at most 30 digits"
@@ -53,7 +56,7 @@ def _check_journal(journal: PostJournal) -> str:
 
 def _check_names(names: Iterable[str]) -> str:
     if not all(map(is_name, names)):
-        return "ids and addresses have 1 to 200 characters of A-Z a-z 0-9 _ . : -"
+        return _BAD_NAME
     return ""
 
 

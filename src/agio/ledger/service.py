@@ -1,6 +1,7 @@
 """The ledger's use cases: apply, submit, open, read."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import structlog
 
@@ -29,6 +30,9 @@ CREATED = Result(ResultCode.CREATED)
 EXISTS = Result(ResultCode.EXISTS)
 MAX_BATCH = 1000
 MAX_ATTEMPTS = 3
+WRITERS = 2
+"""While the database writes one batch (one at a time: the head's lock), this process answers the callers of
+the one before and renders the one after."""
 MAX_VERSION = 2**63
 _SHOWN = 40
 
@@ -43,9 +47,11 @@ class LedgerService:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._writer: GroupCommit[EncodedCommand, Result] = GroupCommit(
-            self._write_batch, max_batch=max_batch, queue_limit=queue_limit
-        )
+        self._writers: list[GroupCommit[EncodedCommand, Result]] = [
+            GroupCommit(self._write_batch, max_batch=max_batch, queue_limit=queue_limit // WRITERS)
+            for _ in range(WRITERS)
+        ]
+        self._turns = cycle(self._writers)
 
     async def define_assets(self, tx: Transaction, assets: Sequence[Asset]) -> None:
         await store.insert_assets(tx, assets)
@@ -84,11 +90,12 @@ class LedgerService:
         malformed = check_command(command)
         if malformed:
             return Result(ResultCode.INVALID_COMMAND, malformed)
-        return await self._writer.submit(encode_command(command))
+        return await next(self._turns).submit(encode_command(command))
 
     async def drain(self) -> None:
         """Wait until everything submitted has been answered."""
-        await self._writer.drain()
+        for writer in self._writers:
+            await writer.drain()
 
     async def expire_holds(self, limit: int = MAX_BATCH) -> int:
         """Free what is left of holds whose time is over; returns how many. Needs the engine's database."""

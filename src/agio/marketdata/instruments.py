@@ -1,5 +1,7 @@
 """The instruments of a process: read once, read again when something unknown or old is asked for."""
 
+import asyncio
+
 import psycopg
 import structlog
 
@@ -14,8 +16,8 @@ from agio.platform.db import Database
 log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 10.0
-UNKNOWN_SECONDS = 0.2
-"""An unknown symbol is looked up at most this often, whoever asks."""
+UNKNOWN_SECONDS = 0.02
+"""The table is read for unknown symbols at most this often, whoever asks."""
 
 
 class InstrumentDirectory:
@@ -27,6 +29,7 @@ class InstrumentDirectory:
         self._by_symbol: dict[str, Instrument] = {}
         self._calendars: dict[str, Calendar] = {}
         self._read_at = float("-inf")
+        self._look: asyncio.Task[None] | None = None
 
     def cached(self, symbol: str) -> Instrument | None:
         return self._by_symbol.get(symbol)
@@ -37,7 +40,7 @@ class InstrumentDirectory:
             await self._refresh_quietly()
             return self._by_symbol.get(symbol, found)
         if SYMBOL.fullmatch(symbol) is not None:
-            await self.refresh(older_than_seconds=UNKNOWN_SECONDS)
+            await self._look_again()
             found = self._by_symbol.get(symbol)
         if found is None:
             raise UnknownInstrument(
@@ -68,6 +71,16 @@ class InstrumentDirectory:
             instruments = await store.read_instruments(tx)
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
         self._read_at = now
+
+    async def _look_again(self) -> None:
+        """Read what was made a moment ago; all who ask meanwhile wait for the same look."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._look_when_due())
+        await asyncio.shield(self._look)
+
+    async def _look_when_due(self) -> None:
+        await asyncio.sleep(max(0.0, self._read_at + UNKNOWN_SECONDS - self._clock.monotonic()))
+        await self.refresh()
 
     async def _refresh_quietly(self) -> None:
         """Look for changes now and then; without a database what is known still holds."""

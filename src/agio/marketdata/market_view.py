@@ -22,7 +22,7 @@ from agio.platform.db import Database
 
 log = structlog.get_logger(__name__)
 
-SNAPSHOT_SECONDS = 1.0
+SNAPSHOT_SECONDS = 0.5
 
 
 class MarketView:
@@ -52,12 +52,14 @@ class MarketView:
 
     async def latest_quote(self, symbol: str) -> Quote | None:
         quote = self._quotes.get(symbol)
-        if quote is None:
-            snapshot = await self.snapshot(symbol)
-            quote = snapshot.quote if snapshot is not None else None
-            if quote is not None:
-                self._quotes.setdefault(symbol, quote)
-        return quote
+        if quote is not None:
+            return quote
+        snapshot = await self.snapshot(symbol)
+        return snapshot.quote if snapshot is not None else None
+
+    def quote_seen(self, symbol: str) -> Quote | None:
+        """The newest quote that this process heard of; no waiting."""
+        return self._quotes.get(symbol)
 
     async def snapshot(self, symbol: str) -> MarketSnapshot | None:
         """What the engine last told of a symbol; None when no engine answers."""

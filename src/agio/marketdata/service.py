@@ -101,9 +101,8 @@ class MarketDataService:
     async def quote(self, symbol: str) -> SymbolQuote:
         """Raises NoMarketData where none was told, MarketDataUnavailable without an engine."""
         instrument = await self._instruments.instrument(symbol)
-        quote: Quote | None = await self._view.latest_quote(symbol)
+        quote: Quote | None = self._view.quote_seen(symbol) or (await self._snapshot(symbol)).quote
         if quote is None:
-            await self._snapshot(symbol)
             raise NoMarketData(f"no quote has been published for {symbol}")
         return SymbolQuote.of(quote, instrument)
 

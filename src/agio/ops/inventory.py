@@ -1,4 +1,4 @@
-"""The API inventory as a page: who may use which operation and which channel. Generated, and compared by a test."""
+"""The API inventory as a page: who may use which operation and which channel."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
@@ -21,8 +21,8 @@ Generated from the application's routes and channels; `tests/security` compares 
 | key of another organisation or environment | `404 not_found`, as if the object did not exist |
 | too many failed attempts | `429 too_many_attempts` with `Retry-After` |
 
-Keys match `\\bagio_(?:sandbox|live)_[0-9A-Za-z]{49}\\b`; the last six characters are a checksum, the CRC-32 of
-everything before them in base62, so that a secret scanner can tell a key from a look-alike.
+Keys match `\\bagio_(?:sandbox|live)_[0-9A-Za-z]{49}\\b`; the last six characters are a checksum, the CRC-32
+of everything before them in base62, so that a secret scanner can tell a key from a look-alike.
 """
 
 

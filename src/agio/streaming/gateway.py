@@ -231,6 +231,7 @@ class Gateway:
             if self._pressing and now - pressed_at >= _PRESS_SECONDS:
                 pressed_at = now
                 self._on_pressure(True)
+            self._hubs.publish_metrics()
             self.metrics.queued_bytes.set(self._budget.used_bytes)
             self.metrics.ring_bytes.set(self._shared.rings.used_bytes)
 

@@ -61,6 +61,7 @@ class LogHub(Hub):
         self._has_begun = False
         self._pending: list[Push] = []
         self._pending_bytes = 0
+        self._urgent_bytes = settings.chunk_bytes
         self._ahead: list[Push] = []
         self._target = 0
         self._healing: asyncio.Task[None] | None = None
@@ -135,12 +136,12 @@ class LogHub(Hub):
     def _take(self, pushes: list[Push]) -> None:
         """Make consecutive messages the newest ones."""
         self.top = pushes[-1].q
-        self.ring.append(pushes)
+        is_first = not self._pending
+        self._pending_bytes += self.ring.append(pushes)
         self._pending.extend(pushes)
-        self._pending_bytes += sum([len(push.d) for push in pushes])
-        self.services.ticker.offer_channel(
-            self, is_urgent=self._pending_bytes >= self.services.settings.chunk_bytes
-        )
+        is_urgent = self._pending_bytes >= self._urgent_bytes
+        if is_first or is_urgent:
+            self.services.ticker.offer_channel(self, is_urgent=is_urgent)
 
     def _put_ahead(self, pushes: list[Push]) -> None:
         self._ahead.extend([push for push in pushes if push.q > self.top])

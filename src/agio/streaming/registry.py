@@ -87,6 +87,10 @@ class HubRegistry:
         """The bus was away: compare every channel with its source."""
         await self._verify([hub for hub in self._hubs.values() if hub.holders > 0])
 
+    def publish_metrics(self) -> None:
+        for hub in self._hubs.values():
+            hub.publish_metrics()
+
     async def close(self) -> None:
         hubs, self._hubs = list(self._hubs.values()), {}
         await asyncio.gather(*(hub.close() for hub in hubs), return_exceptions=True)

@@ -47,16 +47,19 @@ class Ring:
     def __len__(self) -> int:
         return len(self._pushes) - self._start
 
-    def append(self, pushes: Sequence[Push]) -> None:
-        """Add pushes that follow the last one."""
+    def append(self, pushes: Sequence[Push]) -> int:
+        """Add pushes that follow the last one; returns about how many bytes they take."""
         self._pushes.extend(pushes)
         added = sum([len(push.d) for push in pushes]) + PUSH_OVERHEAD_BYTES * len(pushes)
         self.size_bytes += added
         before = self.size_bytes
-        while len(self) > self._max_messages or (self.size_bytes > self._max_bytes and len(self) > 1):
+        excess = len(self._pushes) - self._start - self._max_messages
+        while excess > 0 or (self.size_bytes > self._max_bytes and len(self) > 1):
             self._drop_oldest()
+            excess -= 1
         self._compact()
         self._budget.add(added - (before - self.size_bytes))
+        return added
 
     def halve(self) -> bool:
         """Forget the older half; False when there is nothing left to forget."""

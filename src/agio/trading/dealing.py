@@ -192,13 +192,13 @@ class DealingDesk:
         canceled = [command.order.order_id for command in commands if command.kind == "cancel"]
         settlement = fold(orders, reports, canceled, self._clock.now(), self._day_end)
         await self._book(tx, settlement)
-        await store.record_settlement(
-            tx,
-            list(settlement.changed.values()),
-            settlement.executions,
-            [command.command_no for command in commands],
-        )
-        await tx.emit(*settlement.events)
+        handled = [command.command_no for command in commands]
+        # Neither answer is needed for the other: one round trip.
+        async with tx.connection.pipeline():
+            await store.record_settlement(
+                tx, list(settlement.changed.values()), settlement.executions, handled
+            )
+            await tx.emit(*settlement.events)
         return settlement
 
     async def _book(self, tx: Transaction, settlement: Settlement) -> None:

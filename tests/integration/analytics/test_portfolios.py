@@ -73,9 +73,7 @@ class TestIsolation:
         async with world.app.transaction() as tx:
             assert await tx.value("select count(*) from analytics.portfolio") == 0
 
-    @pytest.mark.parametrize(
-        "portfolio_id", ["", "pft_1", "acc_" + "0" * 20, "x" * 500, "pft_'; --"]
-    )
+    @pytest.mark.parametrize("portfolio_id", ["", "pft_1", "acc_" + "0" * 20, "x" * 500, "pft_'; --"])
     async def test_garbage_ids_are_not_found(self, world: World, portfolio_id: str) -> None:
         with pytest.raises(NotFound):
             await world.analytics.portfolio(world.scope, PortfolioId(portfolio_id))

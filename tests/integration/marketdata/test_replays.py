@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,9 +110,7 @@ class TestResume:
             positions.append((await requests.get(replay.replay_id)).done)
         process = subprocess.Popen(command, env=environment, cwd=CHECKOUT)  # noqa: ASYNC220
         try:
-            async with asyncio.timeout(60):
-                while (over := await requests.get(replay.replay_id)).is_active:
-                    await asyncio.sleep(0.05)
+            over = await Engine(engine_database, bus).finished(replay)
         finally:
             process.kill()
             process.wait()
@@ -148,6 +147,7 @@ class TestResume:
         finally:
             await database.close()
             server.stop()
+            shutil.rmtree(server.folder, ignore_errors=True)
 
         assert (over.state, over.done) == ("done", 30_000)
         assert stored == [(seq, *row) for seq, row in enumerate(rows, 1)]

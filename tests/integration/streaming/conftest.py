@@ -11,14 +11,6 @@ import msgspec
 import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry
-
-from agio.platform.bus import Bus
-from agio.platform.channels import ChannelKind, Push
-from agio.platform.clock import SystemClock
-from agio.platform.tls import TlsFiles, client_context, ensure_local_certificates, ssl_context
-from agio.streaming.gateway import Gateway
-from agio.streaming.protocol import StreamProtocol, make_protocol
-from agio.streaming.settings import StreamingSettings
 from tests.unit.streaming.fakes import (
     FakeAuthenticator,
     FakeRevocations,
@@ -27,6 +19,14 @@ from tests.unit.streaming.fakes import (
     MemoryState,
     encode,
 )
+
+from agio.platform.bus import Bus
+from agio.platform.channels import ChannelKind, Push
+from agio.platform.clock import SystemClock
+from agio.platform.tls import TlsFiles, client_context, ensure_local_certificates, ssl_context
+from agio.streaming.gateway import Gateway
+from agio.streaming.protocol import StreamProtocol, make_protocol
+from agio.streaming.settings import StreamingSettings
 
 
 @asynccontextmanager
@@ -90,7 +90,11 @@ class World:
         async with (
             aiohttp.ClientSession() as http,
             http.ws_connect(
-                f"https://127.0.0.1:{self.port}{path}", ssl=self.tls, headers=headers, max_msg_size=0, **options
+                f"https://127.0.0.1:{self.port}{path}",
+                ssl=self.tls,
+                headers=headers,
+                max_msg_size=0,
+                **options,
             ) as socket,
         ):
             yield socket

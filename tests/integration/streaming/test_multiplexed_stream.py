@@ -5,7 +5,6 @@ import asyncio
 import aiohttp
 import msgspec
 import pytest
-
 from tests.integration.streaming.conftest import World, close_code, receive, receive_one, subscribe
 
 
@@ -60,7 +59,7 @@ class TestConnect:
         ("origin", "is_let_in"),
         [("https://evil.example", False), ("https://friend.example", True), ("null", False), ("own", True)],
     )
-    async def test_browser_origins(self, world: World, origin: str, is_let_in: bool) -> None:  # noqa: FBT001
+    async def test_browser_origins(self, world: World, origin: str, is_let_in: bool) -> None:
         origin = f"https://127.0.0.1:{world.port}" if origin == "own" else origin
         try:
             async with world.connect(headers={"Origin": origin}) as socket:
@@ -193,7 +192,11 @@ class TestResume:
 
     @pytest.mark.parametrize(
         ("position", "reason"),
-        [({"epoch": "old", "seq": 5}, "epoch"), ({"epoch": "e1", "seq": 999}, "epoch"), ({"epoch": "e1", "seq": 5}, "trimmed")],
+        [
+            ({"epoch": "old", "seq": 5}, "epoch"),
+            ({"epoch": "e1", "seq": 999}, "epoch"),
+            ({"epoch": "e1", "seq": 5}, "trimmed"),
+        ],
     )
     async def test_never_partial(self, world: World, position: dict[str, object], reason: str) -> None:
         world.trades.trades(50)
@@ -241,7 +244,12 @@ class TestResume:
             answer = await subscribe(socket, {"ch": "trades:ES", "from": {"seq": 0}})
             push = await receive_one(socket)
 
-        assert (notice["op"], notice["n"], notice["code"], notice["retry"]) == ("unsub", n, "epoch_changed", True)
+        assert (notice["op"], notice["n"], notice["code"], notice["retry"]) == (
+            "unsub",
+            n,
+            "epoch_changed",
+            True,
+        )
         assert (answer["subs"][0]["epoch"], answer["subs"][0]["replay"]) == ("e2", 1)
         assert push["q"] == 1
 

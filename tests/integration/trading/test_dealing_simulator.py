@@ -116,7 +116,10 @@ def is_closed(order: Order) -> bool:
     return not order.is_open
 
 
-def buy(customer: Customer, **changes: object) -> Order:
+def buy(customer: Customer, limit_price: int | None = None, **changes: object) -> Order:
+    """A market order with a wide collar, or a limit order that rests."""
+    if limit_price is not None:
+        return order_of(customer, **(ACME | {"limit_price": limit_price} | changes))
     market = {"type": "market", "limit_price": None, "protection_price": 20000, "time_in_force": "day"}
     return order_of(customer, **(ACME | market | changes))
 
@@ -145,7 +148,7 @@ class TestSimulatedExchange:
         self, house: House, customer: Customer
     ) -> None:
         await house.start()
-        resting = buy(customer, type="limit", limit_price=9000, time_in_force="gtc")
+        resting = buy(customer, limit_price=9000)
         await house.until(await house.place(resting), lambda order: order.status == "new")
         await house.start()
         await house.cancel(resting, customer)
@@ -186,9 +189,7 @@ class TestCrashes:
         for number in range(30):
             customer = customers[number % 3]
             if number % 4 == 3:
-                order = await house.place(
-                    buy(customer, type="limit", limit_price=11990, time_in_force="gtc", quantity=5)
-                )
+                order = await house.place(buy(customer, limit_price=11990, quantity=5))
                 await house.cancel(order, customer)
             else:
                 order = await house.place(buy(customer, quantity=1 + number % 5))

@@ -190,7 +190,9 @@ class TestAgainstAnIndependentComputation:
         assert isinstance(metric, msgspec.Struct)
         assert isinstance(metric.explain, msgspec.Struct)
         inputs = metric.explain.inputs
-        sample = np.array(inputs["returns"]) - inputs["rf_per_period"]
+        assert inputs["returns"] == "/basis/series/returns"
+        assert isinstance(view.basis.series, msgspec.Struct)
+        sample = np.array(view.basis.series.returns) - inputs["rf_per_period"]
         expected = sample.mean() / sample.std(ddof=1) * math.sqrt(inputs["periods_per_year"])  # type: ignore[arg-type]
         assert metric.value == pytest.approx(expected, rel=TOLERANCE)
         assert metric.explain.source == "Sharpe 1994"

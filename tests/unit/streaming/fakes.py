@@ -56,7 +56,9 @@ class MemoryLog:
 
     channel_class = ChannelClass.LOG
 
-    def __init__(self, name: str = "trades", keys: tuple[str, ...] = ("ES",), scope: str = "market:read") -> None:
+    def __init__(
+        self, name: str = "trades", keys: tuple[str, ...] = ("ES",), scope: str = "market:read"
+    ) -> None:
         self.name = name
         self.scope = scope
         self.keys = keys

@@ -352,7 +352,7 @@ class Agio:
                 await asyncio.sleep(backoff.next_delay())
                 continue
             if status < 400:
-                return msgspec.json.decode(content, type=kind)
+                return msgspec.json.decode(content or b"null", type=kind)
             if status not in TRY_AGAIN or is_last:
                 raise ApiError(status, _problem(content))
             await asyncio.sleep(backoff.next_delay(retry_after))

@@ -1,13 +1,13 @@
 """Falls of compounded wealth below its running peak; the initial capital is the first peak."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from agio.analytics.model.metric import NO_OBSERVATIONS, Outcome
+from agio.kernel.time import format_micros
 
 Floats = NDArray[np.float64]
 
@@ -72,12 +72,15 @@ def find_drawdowns(wealth: Floats, limit: int) -> list[Drawdown]:
 
 
 def drawdown_rows(
-    drawdowns: Sequence[Drawdown], boundaries: Sequence[datetime], positions: Sequence[int]
+    drawdowns: Sequence[Drawdown], boundaries: NDArray[np.int64], positions: NDArray[np.int64]
 ) -> list[DrawdownRow]:
     """Name the instants of drawdowns; `positions[i]` is the boundary that wealth point i stands at."""
 
     def instant(point: int) -> str:
-        return boundaries[positions[point]].isoformat(timespec="seconds").replace("+00:00", "Z")
+        return format_micros(int(boundaries[positions[point]]))
+
+    def periods(first: int, last: int) -> int:
+        return int(positions[last] - positions[first])
 
     return [
         DrawdownRow(
@@ -85,10 +88,8 @@ def drawdown_rows(
             trough=instant(fall.trough),
             recovery=None if fall.recovery is None else instant(fall.recovery),
             depth=fall.depth,
-            periods_to_trough=positions[fall.trough] - positions[fall.start],
-            periods_to_recovery=(
-                None if fall.recovery is None else positions[fall.recovery] - positions[fall.start]
-            ),
+            periods_to_trough=periods(fall.start, fall.trough),
+            periods_to_recovery=None if fall.recovery is None else periods(fall.start, fall.recovery),
         )
         for fall in drawdowns
     ]

@@ -3,12 +3,21 @@
 Built journal by journal, in ledger order; adding later journals is all that keeping it current takes.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from agio.analytics.model.positions import CostBasis, Fill
+
+Integers = NDArray[np.int64]
+Numbers = NDArray[Any]
+"""int64, or Python integers where those do not fit."""
+
+_INT64_LIMIT = 2**62
 
 TRADE = "trading"
 """Journal source of fills."""
@@ -40,19 +49,28 @@ class Curve(msgspec.Struct):
 
     times: list[int] = msgspec.field(default_factory=list)
     totals: list[int] = msgspec.field(default_factory=list)
+    _arrays: tuple[Integers, Numbers] | None = None
 
     def add(self, at_us: int, amount: int) -> None:
-        self.times.append(at_us)
         self.totals.append(self.last + amount)
+        self.times.append(at_us)
+        self._arrays = None
+
+    def at(self, boundaries: Integers) -> Numbers:
+        """The sum before each boundary, at the last one through it; exact integers."""
+        if self._arrays is None:
+            is_small = all(abs(total) < _INT64_LIMIT for total in self.totals)
+            totals = np.array([0, *self.totals], dtype=np.int64 if is_small else object)
+            self._arrays = np.array(self.times, dtype=np.int64), totals
+        times, totals = self._arrays
+        places = np.searchsorted(times, boundaries, side="left")
+        if places.size:
+            places[-1] = np.searchsorted(times, boundaries[-1], side="right")
+        return np.asarray(totals[places])
 
     @property
     def last(self) -> int:
         return self.totals[-1] if self.totals else 0
-
-    def before(self, instant: int) -> int:
-        """The sum of everything strictly before an instant."""
-        index = bisect_left(self.times, instant)
-        return self.totals[index - 1] if index else 0
 
     def through(self, instant: int) -> int:
         """The sum of everything up to and with an instant."""

@@ -41,7 +41,7 @@ _DEFINITIONS = (
         "ratio",
         "prod(1 + r_i) - 1",
         "time-weighted, {frequency} periods linked geometrically, {timing}, {fees} of fees",
-        "GIPS 2020 2.A.24; Bacon 2008 ch. 2",
+        "GIPS 2020, time-weighted return; Bacon 2008 ch. 2",
     ),
     Definition(
         "twr_annualised",
@@ -49,7 +49,7 @@ _DEFINITIONS = (
         "ratio per year",
         "prod(1 + r_i)^(365.25 / days) - 1; with periods_per_year given: prod(1 + r_i)^(f / n) - 1",
         "geometric, {annualisation}; null below 365 days; {fees} of fees",
-        "GIPS 2020 2.A.30 (no annualising below one year)",
+        "GIPS 2020: no annualising below one year",
     ),
     Definition(
         "xirr",
@@ -66,7 +66,7 @@ _DEFINITIONS = (
         "ratio",
         "(1 + xirr)^(days / 365) - 1",
         "the money-weighted rate over the window itself, not annualised, {fees} of fees",
-        "GIPS 2020 glossary (money-weighted return)",
+        "GIPS 2020, money-weighted return",
     ),
     Definition(
         "modified_dietz",
@@ -75,7 +75,7 @@ _DEFINITIONS = (
         "(V_n - V_0 - F) / (V_0 + sum(w_j F_j))",
         "one window, flows weighted by the share of the {frequency} periods they were invested, {timing},"
         " {fees} of fees",
-        "Dietz 1966; Bacon 2008 eq. 2.22",
+        "Dietz 1966; Bacon 2008 ch. 2",
     ),
     Definition(
         "mean_return",
@@ -83,7 +83,7 @@ _DEFINITIONS = (
         "ratio per year",
         "mean(r) f",
         "arithmetic mean x {periods_per_year}",
-        "Bacon 2008 eq. 3.1",
+        "Bacon 2008 ch. 4",
     ),
     Definition(
         "volatility",
@@ -91,7 +91,7 @@ _DEFINITIONS = (
         "ratio per year",
         "sqrt(sum((r_i - mean(r))^2) / (n - 1)) sqrt(f)",
         "sample standard deviation (n - 1) x sqrt({periods_per_year})",
-        "Bacon 2008 eq. 4.8",
+        "Bacon 2008 ch. 4",
     ),
     Definition(
         "downside_deviation",
@@ -99,7 +99,7 @@ _DEFINITIONS = (
         "ratio per year",
         "sqrt(sum(min(r_i - MAR, 0)^2) / n) sqrt(f)",
         "over all n observations below MAR {mar} a year, x sqrt({periods_per_year})",
-        "Sortino and van der Meer 1991; Bacon 2008 eq. 4.37",
+        "Sortino and van der Meer 1991; Bacon 2008 ch. 4",
     ),
     Definition(
         "sharpe",
@@ -140,7 +140,7 @@ _DEFINITIONS = (
         "number",
         "m_3 / m_2^1.5, m_k = sum((r_i - mean(r))^k) / n",
         "population moments",
-        "Bacon 2008 eq. 4.9",
+        "Bacon 2008 ch. 4",
     ),
     Definition(
         "excess_kurtosis",
@@ -148,12 +148,12 @@ _DEFINITIONS = (
         "number",
         "m_4 / m_2^2 - 3, m_k = sum((r_i - mean(r))^k) / n",
         "population moments, the normal distribution is 0",
-        "Bacon 2008 eq. 4.12",
+        "Bacon 2008 ch. 4",
     ),
-    Definition("best_period", "risk", "ratio", "max(r_i)", "one {frequency} period", "order statistic"),
-    Definition("worst_period", "risk", "ratio", "min(r_i)", "one {frequency} period", "order statistic"),
+    Definition("best_period", "risk", "ratio", "max(r_i)", "one {frequency} period", "definition"),
+    Definition("worst_period", "risk", "ratio", "min(r_i)", "one {frequency} period", "definition"),
     Definition(
-        "positive_share", "risk", "ratio", "count(r_i > 0) / n", "zero returns are not positive", "frequency"
+        "positive_share", "risk", "ratio", "count(r_i > 0) / n", "zero returns are not positive", "definition"
     ),
     Definition(
         "var",
@@ -183,10 +183,15 @@ _DEFINITIONS = (
         "number",
         "sum((|MV_i| / sum(|MV|))^2)",
         "shares of gross exposure, cash left out: 1/n when equal, 1 for a single position",
-        "Herfindahl 1950",
+        "Herfindahl 1950; Hirschman 1945",
     ),
     Definition(
-        "effective_positions", "exposure", "number", "1 / hhi", "inverse concentration", "Laakso-Taagepera"
+        "effective_positions",
+        "exposure",
+        "number",
+        "1 / hhi",
+        "inverse concentration",
+        "Laakso and Taagepera 1979",
     ),
     Definition(
         "top_5",
@@ -194,7 +199,7 @@ _DEFINITIONS = (
         "ratio",
         "sum of the 5 largest |MV_i| / sum(|MV|)",
         f"the {TOP_N} largest positions' share of gross exposure",
-        "order statistic",
+        "definition",
     ),
 )
 

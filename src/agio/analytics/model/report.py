@@ -30,8 +30,9 @@ from agio.analytics.model.metric import (
 )
 from agio.analytics.model.query import AnalyticsQuery
 from agio.analytics.model.registry import METRICS, TABLES, Term, make_metric
-from agio.analytics.model.valuation import PERIODS_PER_YEAR, Floats, Series, to_datetimes
+from agio.analytics.model.valuation import PERIODS_PER_YEAR, Floats, Series
 from agio.analytics.model.xirr import MoneyWeighted, xirr
+from agio.kernel.time import from_micros
 
 
 class Composer:
@@ -104,7 +105,7 @@ class Composer:
             series.values, series.inflows, series.outflows, self._query.flow_timing, self._gross_fees
         )
         flows: dict[str, Input] = {"dates": self._flow_dates, "flows": self._flow_amounts}
-        linked: dict[str, Input] = {"returns": self._list(self.observed), "days": series.days}
+        linked: dict[str, Input] = {"returns": SERIES, "days": series.days}
         return ReturnsBlock(
             twr=self._metric("twr", returns.total_return(self.observed), linked),
             twr_annualised=self._metric("twr_annualised", annualised, linked),
@@ -127,45 +128,39 @@ class Composer:
             return MoneyWeighted(NO_OBSERVATIONS)
         if not (np.isfinite(series.values[0]) and np.isfinite(series.values[-1])):
             return MoneyWeighted(Null("no_price"))
-        instants = to_datetimes(series.boundaries)
         paid = series.outflows - series.inflows
         if self._gross_fees is not None:
             paid = paid + self._gross_fees
-        dated = [(instants[0].date(), -float(series.values[0]))]
-        dated.extend(
-            (instant.date(), float(amount))
-            for instant, amount in zip(instants[:-1], paid, strict=True)
-            if amount != 0.0
-        )
-        dated.append((instants[-1].date(), float(series.values[-1])))
-        self._flow_dates = [day.isoformat() for day, _ in dated]
-        self._flow_amounts = [amount for _, amount in dated]
-        return xirr([day for day, _ in dated], self._flow_amounts)
+        flowing = np.flatnonzero(paid)
+        instants = series.boundaries[[0, *flowing, -1]].tolist()
+        dates = [from_micros(instant).date() for instant in instants]
+        amounts = [-series.values[0], *paid[flowing], series.values[-1]]
+        self._flow_dates = [day.isoformat() for day in dates]
+        self._flow_amounts = [float(amount) for amount in amounts]
+        return xirr(dates, self._flow_amounts)
 
     def _dietz_inputs(self) -> dict[str, Input]:
         series = self._series
         if not series.inflows.size:
             return {}
-        weight_in, weight_out = returns.flow_weights(series.inflows.size, self._query.flow_timing)
         return {
             "opening_value": float(series.values[0]) if np.isfinite(series.values[0]) else None,
             "closing_value": float(series.values[-1]) if np.isfinite(series.values[-1]) else None,
-            "inflows": self._list(series.inflows),
-            "outflows": self._list(series.outflows),
-            "inflow_weights": self._list(weight_in),
-            "outflow_weights": self._list(weight_out),
+            "inflows": "/basis/series/inflows",
+            "outflows": "/basis/series/outflows",
+            "fees": "/basis/series/fees" if self._gross_fees is not None else None,
+            "flow_timing": self._query.flow_timing,
         }
 
     def _monthly(self) -> list[returns.MonthReturn]:
-        starts = to_datetimes(self._series.boundaries[:-1])
-        return returns.monthly_table(starts, self._series.returns)
+        return returns.monthly_table(self._series.boundaries[:-1], self._series.returns)
 
     def _risk(self, annualised: Outcome, max_drawdown: Outcome) -> RiskBlock:
         sample, factor = self.observed, self.periods_per_year
         if sample.size == 0:
             return RiskBlock(**{name: self._metric(name, NO_OBSERVATIONS) for name in RISK_METRICS})
         moments = risk.moments_of(sample)
-        inputs: dict[str, Input] = {"returns": self._list(sample), "periods_per_year": factor}
+        inputs: dict[str, Input] = {"returns": SERIES, "periods_per_year": factor}
         rf: dict[str, Input] = {**inputs, "rf": self._query.rf, "rf_per_period": self._rf}
         mar: dict[str, Input] = {**inputs, "mar": self._query.mar, "mar_per_period": self._mar}
         shape: dict[str, Input] = {"mean": moments.mean, "m2": moments.m2, "m3": moments.m3, "m4": moments.m4}
@@ -195,10 +190,8 @@ class Composer:
             return []
         found = falls.find_drawdowns(wealth, self._query.drawdowns)
         ends = np.flatnonzero(np.isfinite(self._series.returns)) + 1
-        first = int(ends[0]) - 1 if ends.size else 0
-        return falls.drawdown_rows(
-            found, to_datetimes(self._series.boundaries), [first, *(int(end) for end in ends)]
-        )
+        positions = np.concatenate((ends[:1] - 1, ends))
+        return falls.drawdown_rows(found, self._series.boundaries, positions)
 
     def _tail(self) -> list[TailBlock]:
         if not (self._wants("var") or self._wants("cvar")):
@@ -216,7 +209,7 @@ class Composer:
         }
         inputs: dict[str, Input] | None = None
         if self._query.explain:
-            inputs = {"returns": self._list(self.observed)}
+            inputs = {"returns": SERIES}
 
         def loss(name: str, outcome: Outcome) -> TailMetric | UnsetType:
             if not self._wants(name):
@@ -274,9 +267,9 @@ class Composer:
         share = exposure.weight(equity, equity) if is_priced else Null("no_price")
         return [CurrencyWeight(self._currency, value_of(share), reason_of(share))]
 
-    def _list(self, numbers: Floats) -> list[float]:
-        return numbers.tolist() if self._query.explain else []
 
+SERIES = "/basis/series/returns"
+"""Where the returns stand in the answer itself (JSON pointer); nulls there are not observations."""
 
 RISK_METRICS = tuple(RiskBlock.__struct_fields__)
 

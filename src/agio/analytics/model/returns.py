@@ -1,7 +1,6 @@
 """Returns from values and flows: time-weighted chain, annualisation, Modified Dietz, monthly table."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from itertools import pairwise
 from typing import Literal, get_args
 
 import msgspec
@@ -132,27 +131,26 @@ class MonthReturn(msgspec.Struct, frozen=True):
     null_reason: str | None = None
 
 
-def monthly_table(starts: Sequence[datetime], returns: Floats) -> list[MonthReturn]:
-    """Returns linked per calendar month of their period's start; months without any period are left out."""
+def monthly_table(starts: NDArray[np.int64], returns: Floats) -> list[MonthReturn]:
+    """Returns linked per calendar month (UTC) of their period's start, microseconds since 1970.
+
+    Months without any period are left out.
+    """
+    if returns.size == 0:
+        return []
+    months = starts.astype("datetime64[us]").astype("datetime64[M]")
+    firsts = [0, *(np.flatnonzero(months[1:] != months[:-1]) + 1).tolist(), returns.size]
     rows: list[MonthReturn] = []
-    begin = 0
-    for index in range(1, len(starts) + 1):
-        if index < len(starts) and _month(starts[index]) == _month(starts[begin]):
-            continue
-        part = observed(returns[begin:index])
+    for begin, end in pairwise(firsts):
+        part = observed(returns[begin:end])
         linked = total_return(part)
         rows.append(
             MonthReturn(
-                month=f"{starts[begin]:%Y-%m}",
+                month=str(months[begin]),
                 value=value_of(linked),
                 n=part.size,
-                missing=index - begin - part.size,
+                missing=end - begin - part.size,
                 null_reason=reason_of(linked),
             )
         )
-        begin = index
     return rows
-
-
-def _month(instant: datetime) -> tuple[int, int]:
-    return instant.year, instant.month

@@ -105,7 +105,7 @@ def _cornish_fisher(moments: Moments, probability: float, horizon: int) -> TailE
 
 
 def is_in_domain(s: float, k: float) -> bool:
-    """Whether the Cornish-Fisher quantile rises with probability everywhere (Maillard 2012, eq. 8).
+    """Whether the Cornish-Fisher quantile rises with probability everywhere (Maillard 2012).
 
     Its derivative is a quadratic in z; it must have no real zero.
     """

@@ -1,16 +1,14 @@
 """From ledger entries and prices to a series: values at boundaries, flows and returns between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Literal, get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agio.analytics.model.history import AccountHistory, Flow, Worth
+from agio.analytics.model.history import AccountHistory, Flow, Numbers, Worth
 from agio.analytics.model.returns import FlowTiming, period_returns
-from agio.kernel.time import from_micros
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
@@ -63,7 +61,7 @@ class Series(msgspec.Struct, frozen=True):
     outflows: Floats
     fees: Floats
     returns: Floats
-    quantities: Mapping[str, list[int]]
+    quantities: Mapping[str, Numbers]
     """Balance of each asset at the boundaries, smallest units."""
     prices: Mapping[str, list[int | None]]
     """Price of each priced asset at the boundaries, by asset."""
@@ -93,69 +91,59 @@ def count_periods(frequency: Frequency, first_us: int, last_us: int) -> int:
     return max(0, -(-(last_us - first_us // period * period) // period))
 
 
-def balances_at(histories: Sequence[AccountHistory], boundaries: Instants) -> dict[str, list[int]]:
+def balances_at(histories: Sequence[AccountHistory], boundaries: Instants) -> dict[str, Numbers]:
     """Each asset's balance at each boundary: entries strictly before it, at the last one up to it."""
-    result: dict[str, list[int]] = {}
-    instants = boundaries.tolist()
+    result: dict[str, Numbers] = {}
     for history in histories:
         for asset, curve in history.curves.items():
-            balances = [curve.before(instant) for instant in instants]
-            if balances:
-                balances[-1] = curve.through(instants[-1])
-            known = result.get(asset)
-            result[asset] = (
-                balances if known is None else [a + b for a, b in zip(known, balances, strict=True)]
-            )
+            balances = curve.at(boundaries)
+            result[asset] = result[asset] + balances if asset in result else balances
     return result
 
 
 def value_at_boundaries(
-    quantities: Mapping[str, list[int]],
+    quantities: Mapping[str, Numbers],
     prices: Mapping[str, list[int | None]],
     sources: Mapping[str, PriceSource],
     base: str,
     base_scale: int,
     count: int,
-) -> Floats:
-    """Equity in units of the base currency; NaN where something held has no price."""
+) -> tuple[Floats, list[str]]:
+    """Equity in units of the base currency, and the assets that were held without a price (NaN there)."""
     total = np.zeros(count)
+    unpriced: list[str] = []
     for asset, balances in sorted(quantities.items()):
+        amounts = balances.astype(np.float64)
         if asset == base:
-            total += np.array([balance / 10**base_scale for balance in balances])
+            total += amounts / 10**base_scale
             continue
         source = sources.get(asset)
         scale = 10 ** (source.price_scale + source.quantity_scale) if source else 1
-        quoted = prices.get(asset) or [None] * count
-        total += np.array([_worth(*pair, scale) for pair in zip(balances, quoted, strict=True)])
-    return total
+        quoted = np.array(prices.get(asset) or [None] * count, dtype=np.float64)
+        worth = np.where(amounts == 0, 0.0, amounts * quoted / scale)
+        if np.isnan(worth).any():
+            unpriced.append(asset)
+        total += worth
+    return total, unpriced
 
 
-def _worth(quantity: int, price: int | None, scale: int) -> float:
-    if quantity == 0:
-        return 0.0
-    return float("nan") if price is None else quantity * price / scale
+def flows_by_period(flows: Sequence[tuple[int, float]], boundaries: Instants) -> tuple[Floats, Floats]:
+    """Sums of positive and of negative flows (both as non-negative numbers) for each period.
 
-
-def flows_by_period(flows: Iterable[tuple[int, float]], boundaries: Instants) -> tuple[Floats, Floats]:
-    """Sums of positive and of negative flows (both as non-negative numbers) for each period."""
+    A flow belongs to the period from its first boundary on; the last period includes its end. Flows
+    outside of the boundaries are left out.
+    """
     periods = max(0, boundaries.size - 1)
     inflows, outflows = np.zeros(periods), np.zeros(periods)
-    for at_us, amount in flows:
-        index = period_of(at_us, boundaries)
-        if index is None:
-            continue
-        if amount >= 0:
-            inflows[index] += amount
-        else:
-            outflows[index] -= amount
+    if periods == 0 or not flows:
+        return inflows, outflows
+    instants = np.array([at for at, _ in flows], dtype=np.int64)
+    amounts = np.array([amount for _, amount in flows])
+    places = np.minimum(np.searchsorted(boundaries, instants, side="right") - 1, periods - 1)
+    is_inside = (instants >= boundaries[0]) & (instants <= boundaries[-1])
+    for sums, part in ((inflows, np.maximum(amounts, 0.0)), (outflows, np.maximum(-amounts, 0.0))):
+        np.add.at(sums, places[is_inside], part[is_inside])
     return inflows, outflows
-
-
-def period_of(at_us: int, boundaries: Instants) -> int | None:
-    """The period that an instant falls into: from its first boundary on, the last period to its end."""
-    if boundaries.size < 2 or at_us < boundaries[0] or at_us > boundaries[-1]:
-        return None
-    return min(int(np.searchsorted(boundaries, at_us, side="right")) - 1, boundaries.size - 2)
 
 
 def external_flows(histories: Iterable[AccountHistory]) -> list[Flow]:
@@ -191,12 +179,12 @@ def in_base_currency(
 def make_series(
     boundaries: Instants,
     values: Floats,
-    flows: Iterable[tuple[int, float]],
-    fees: Iterable[tuple[int, float]],
+    flows: Sequence[tuple[int, float]],
+    fees: Sequence[tuple[int, float]],
     *,
     timing: FlowTiming,
     is_gross: bool,
-    quantities: Mapping[str, list[int]],
+    quantities: Mapping[str, Numbers],
     prices: Mapping[str, list[int | None]],
 ) -> Series:
     """Put the parts together; gross returns add the fees of a period back to its closing value."""
@@ -206,8 +194,3 @@ def make_series(
     if boundaries.size > 1:
         returns = period_returns(values, inflows, outflows, timing, paid if is_gross else None)
     return Series(boundaries, values, inflows, outflows, paid, returns, quantities, prices)
-
-
-def to_datetimes(boundaries: Instants) -> list[datetime]:
-    """Aware UTC datetimes."""
-    return [from_micros(int(instant)) for instant in boundaries]

@@ -2,8 +2,9 @@
 
 In x = log(1 + rate) the present value is sum(a_i exp(-t_i x)). Such a sum has at most as many real zeros as
 its coefficients, in order of time, change sign (Descartes' rule for generalised polynomials, Laguerre 1883).
-Between neighbouring zeros of its derivative it is monotone, so that recursing on derivatives finds them all;
-for the many flows of real portfolios a scan over a fine grid does, with the count of sign changes as bound.
+Between neighbouring zeros of its derivative it is monotone, so recursing on derivatives finds them all. For
+the many flows of real portfolios a coarse scan finds the root and a bound proves it the only one; where that
+fails, a fine scan looks for the others.
 """
 
 import math
@@ -19,7 +20,8 @@ from agio.analytics.model.metric import Null, Outcome
 Floats = NDArray[np.float64]
 
 DAYS = 365.0
-_GRID = 2048
+_COARSE = 65
+_FINE = 2049
 _LOG_GROWTH_LIMIT = 40.0
 """Rates are sought for which money grows or shrinks by at most e^40 over the whole span."""
 _EXACT_TERMS = 12
@@ -80,13 +82,28 @@ def _find_roots(times: Floats, flows: Floats) -> list[float]:
     if _sign_changes(flows) == 1:
         # Exactly one zero; it may lie far out, as a loss of nearly everything does.
         for reach in (limit, 8 * limit, 17 * limit):
-            points = np.array([-reach, reach])
-            if _present_value(times, flows, -reach) * _present_value(times, flows, reach) <= 0:
-                return _zeros_between(times, flows, points)
+            roots = _zeros_between(times, flows, np.array([-reach, reach]))
+            if roots:
+                return roots
         return []
     if times.size <= _EXACT_TERMS:
         return _roots_by_derivatives(times, flows, limit)
-    return _zeros_between(times, flows, np.linspace(-limit, limit, _GRID))
+    roots = _zeros_between(times, flows, np.linspace(-limit, limit, _COARSE))
+    if len(roots) == 1 and _is_only_root(times, flows, roots[0]):
+        return roots
+    return _zeros_between(times, flows, np.linspace(-limit, limit, _FINE))
+
+
+def _is_only_root(times: Floats, flows: Floats, root: float) -> bool:
+    """Whether no zero can lie on either side of one that was found.
+
+    Beyond any x0 there are at most as many zeros as the partial sums of a exp(-t x0) change sign, before
+    it as many as those summed from the end do (Laguerre 1883).
+    """
+    step = 1e-7 * max(1.0, abs(root))
+    above = np.cumsum(flows * np.exp(-times * (root + step)))
+    below = np.cumsum((flows * np.exp(-times * (root - step)))[::-1])
+    return _sign_changes(above[above != 0]) == 0 and _sign_changes(below[below != 0]) == 0
 
 
 def _roots_by_derivatives(times: Floats, flows: Floats, limit: float) -> list[float]:
@@ -100,27 +117,30 @@ def _roots_by_derivatives(times: Floats, flows: Floats, limit: float) -> list[fl
 
 def _zeros_between(times: Floats, flows: Floats, points: Floats) -> list[float]:
     """One zero for each pair of neighbouring points with opposite signs, and points that are zeros."""
-    values = [_present_value(times, flows, float(point)) for point in points]
-    zeros = [float(point) for point, value in zip(points, values, strict=True) if value == 0.0]
+    signs = np.concatenate([_signs(times, flows, part) for part in np.array_split(points, _chunks(points))])
+    zeros = [float(point) for point in points[signs == 0]]
     zeros.extend(
         _bracketed(times, flows, float(points[index]), float(points[index + 1]))
-        for index in range(len(points) - 1)
-        if values[index] * values[index + 1] < 0
+        for index in np.flatnonzero(signs[:-1] * signs[1:] < 0).tolist()
     )
     return sorted(zeros)
 
 
-def _present_value(times: Floats, flows: Floats, x: float) -> float:
-    """The sum, scaled by its largest possible factor so that it cannot overflow; only its sign matters."""
-    exponents = -times * x
-    terms = flows * np.exp(exponents - np.max(exponents))
-    total = float(np.sum(terms))
-    return 0.0 if abs(total) <= 1e-16 * float(np.sum(np.abs(terms))) else total
+def _chunks(points: Floats) -> int:
+    return 1 + points.size // 128
+
+
+def _signs(times: Floats, flows: Floats, points: Floats) -> Floats:
+    """Signs of the sum at some points; scaled by each point's largest factor, so nothing overflows."""
+    exponents = np.outer(points, -times)
+    terms = flows * np.exp(exponents - np.max(exponents, axis=1, keepdims=True))
+    totals = np.sum(terms, axis=1)
+    return np.where(np.abs(totals) <= 1e-16 * np.sum(np.abs(terms), axis=1), 0.0, np.sign(totals))
 
 
 def _bracketed(times: Floats, flows: Floats, low: float, high: float) -> float:
     """Bisection with Newton steps kept inside the bracket, to the last representable digit."""
-    is_rising = _present_value(times, flows, high) > 0
+    is_rising = _signs(times, flows, np.array([high]))[0] > 0
     x = 0.5 * (low + high)
     for _ in range(200):
         terms = flows * np.exp(-times * x + np.max(times * x))

@@ -1,5 +1,8 @@
 """`agio keys`: API keys of the local operator's organisation, on the running platform."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -7,7 +10,7 @@ import typer
 from rich.table import Table
 
 from agio.app.cli.console import AsJson, DataDir, fail, out, resolve_data_dir
-from agio.app.cli.local_api import ApiRefused, JsonObject, operator_api
+from agio.app.cli.local_api import ApiRefused, JsonObject, LocalApi, operator_api
 
 DEFAULT_SCOPES = (
     "market:read",
@@ -46,34 +49,52 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it, once."""
-    body: dict[str, object] = {"name": name, "scopes": scope or list(DEFAULT_SCOPES), "expires_in_days": days}
+    body: JsonObject = {"name": name, "scopes": scope or list(DEFAULT_SCOPES), "expires_in_days": days}
     if cidr:
         body["allowed_cidrs"] = cidr
     _print_key(_call(data_dir, "POST", "/api/keys", body), as_json=as_json)
 
 
-def list_keys(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_keys(
+    everything: Annotated[bool, typer.Option("--all", help="Also keys that are revoked.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """List keys: their ids, names, scopes and ends; never the keys themselves."""
-    keys: list[JsonObject] = []
-    cursor: str | None = None
-    for _ in range(MAX_PAGES):
-        page = _call(data_dir, "GET", "/api/keys", query={"cursor": cursor} if cursor else None)
-        keys += msgspec.convert(page.get("items", []), list[JsonObject])
-        cursor = msgspec.convert(page.get("next_cursor"), str | None)
-        if cursor is None:
-            break
+    with _reporting_failures(), operator_api(resolve_data_dir(data_dir)) as (api, _):
+        keys = [
+            key
+            for key in _read_all(api)
+            # This command's own key is revoked as soon as it ends.
+            if key["key_id"] != api.key_id and (everything or not key.get("revoked_at"))
+        ]
     if as_json:
         print(msgspec.json.encode(keys).decode())
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("key", "name", "environment", "expires", "revoked", "scopes"):
-        table.add_column(column)
+    table.add_column("key", no_wrap=True)
+    table.add_column("name")
+    table.add_column("expires", no_wrap=True)
+    if everything:
+        table.add_column("revoked", no_wrap=True)
+    table.add_column("scopes")
     for key in keys:
-        scopes = msgspec.convert(key.get("scopes", []), list[str])
-        fields = [str(key.get(name) or "") for name in ("key_id", "name", "environment")]
-        ends = [str(key.get(name) or "")[:16] for name in ("expires_at", "revoked_at")]
-        table.add_row(*fields, *ends, " ".join(scopes))
+        ends = [str(key.get(name) or "")[:10] for name in ("expires_at", "revoked_at")]
+        scopes = " ".join(msgspec.convert(key["scopes"], list[str]))
+        table.add_row(str(key["key_id"]), str(key["name"]), *ends[: 2 if everything else 1], scopes)
     out.print(table)
+
+
+def _read_all(api: LocalApi) -> list[JsonObject]:
+    keys: list[JsonObject] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = api.call("GET", "/api/keys", query={"cursor": cursor} if cursor else None)
+        keys += msgspec.convert(page.get("items", []), list[JsonObject])
+        cursor = msgspec.convert(page.get("next_cursor"), str | None)
+        if cursor is None:
+            break
+    return keys
 
 
 def rotate(
@@ -83,7 +104,7 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Replace a key by a new one with the same permissions, and print it, once."""
-    body: dict[str, object] = {"overlap_seconds": overlap}
+    body: JsonObject = {"overlap_seconds": overlap}
     _print_key(_call(data_dir, "POST", f"/api/keys/{key_id}/rotate", body), as_json=as_json)
 
 
@@ -93,16 +114,15 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
     out.print(f"[green]✓[/] revoked {key_id}")
 
 
-def _call(
-    data_dir: DataDir,
-    method: str,
-    path: str,
-    body: dict[str, object] | None = None,
-    query: dict[str, str] | None = None,
-) -> JsonObject:
+def _call(data_dir: Path | None, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+    with _reporting_failures(), operator_api(resolve_data_dir(data_dir)) as (api, _):
+        return api.call(method, path, body)
+
+
+@contextmanager
+def _reporting_failures() -> Iterator[None]:
     try:
-        with operator_api(resolve_data_dir(data_dir)) as (api, _):
-            return api.call(method, path, body, query)
+        yield
     except ApiRefused as refusal:
         fail(str(refusal))
     except OSError as error:

@@ -33,6 +33,9 @@ class ApiRefused(Exception):
 class LocalApi:
     """Blocking calls with one key. Raises ApiRefused, or OSError when nothing answers."""
 
+    key_id = ""
+    """Of the key itself, once known."""
+
     def __init__(self, url: str, ca_file: Path | None, key: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "localhost", parts.port or 443
@@ -78,11 +81,11 @@ def operator_api(data_dir: Path) -> Iterator[tuple[LocalApi, RunState]]:
     if settings is None:
         fail(f"agio is still starting on {data_dir}: try again when it is ready")
     api = LocalApi(state.url, Path(state.ca_file) if state.ca_file else None, mint_key(settings))
-    own = str(api.call("GET", "/api/me")["key_id"])
+    api.key_id = str(api.call("GET", "/api/me")["key_id"])
     try:
         yield api, state
     finally:
-        api.call("DELETE", f"/api/keys/{own}")
+        api.call("DELETE", f"/api/keys/{api.key_id}")
 
 
 def mint_key(settings: Settings) -> str:

@@ -1,14 +1,13 @@
 """`agio migrate` (hidden): bring the database up to date, as the supervisor does before anything else."""
 
 import importlib
+import sys
 from typing import Annotated
 
-import msgspec
 import typer
 
 from agio.app.cli.console import AsJson, fail, out, read_settings
-from agio.app.preparation import Ready, Report, print_report
-from agio.platform.config import Settings
+from agio.app.preparation import Report, print_report
 from agio.platform.migrations import Migration, migrate
 
 
@@ -20,6 +19,9 @@ def run_migrations(
     demo: Annotated[
         bool, typer.Option("--demo", help="Also make sure of the local operator's organisation.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin when a line arrives on standard input.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply missing migrations to AGIO_OWNER_DATABASE_URL, under a lock; safe to repeat."""
@@ -27,19 +29,19 @@ def run_migrations(
     if not settings.owner_database_url:
         fail("AGIO_OWNER_DATABASE_URL is missing: the URL of the role that owns the schemas")
 
+    # The composition root is heavy, and only the local operator's organisation needs it here.
+    bootstrap = importlib.import_module("agio.app.bootstrap") if demo else None
+    if wait and not sys.stdin.readline():
+        raise typer.Exit(1)
+
     def tell(migration: Migration) -> None:
         _tell(Report("applied", f"{migration.room}/{migration.name}"), as_json=as_json)
 
     count = migrate(settings.owner_database_url, tell)
     _tell(Report("migrated", count=count), as_json=as_json)
-    if demo:
-        _tell(Report("bootstrapped", ready=_ensure_demo(settings)), as_json=as_json)
-
-
-def _ensure_demo(settings: Settings) -> Ready:
-    # The composition root is heavy and only the first start needs it here.
-    bootstrap = importlib.import_module("agio.app.bootstrap")
-    return msgspec.convert(bootstrap.ensure_demo(settings), Ready)
+    if bootstrap is not None:
+        ready = bootstrap.ensure_demo(settings)
+        _tell(Report("bootstrapped", ready=ready), as_json=as_json)
 
 
 def _tell(report: Report, *, as_json: bool) -> None:

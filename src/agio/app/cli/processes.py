@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 
+from agio.app.readiness import await_go
 from agio.platform.config import InvalidSetting, Settings
 
 
@@ -15,4 +16,6 @@ def run(verb: str) -> None:
         settings = Settings.from_environment()
     except InvalidSetting as error:
         sys.exit(f"agio {verb}: {error}")
-    importlib.import_module(f"agio.app.{verb}").run(settings)
+    module = importlib.import_module(f"agio.app.{verb}")
+    await_go()
+    module.run(settings)

@@ -1,29 +1,21 @@
 """`agio up`: the whole platform on this machine, until Ctrl-C."""
 
-import json
-import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.panel import Panel
-from rich.table import Table
 
 from agio.app.cli.console import (
     AsJson,
     ConsoleReporter,
     DataDir,
-    err,
     fail,
-    out,
     read_settings,
     resolve_data_dir,
 )
+from agio.app.cli.welcome import ready_line, show_ready
 from agio.app.installation import PortTaken, absolute_market
-from agio.app.preparation import Ready
 from agio.app.run_state import AlreadyRunning, RunFolder
 from agio.app.signals import SignalInbox
 from agio.app.supervisor import StartFailed, Stopped, Supervisor
@@ -128,9 +120,9 @@ def _supervise(supervisor: Supervisor, reporter: ConsoleReporter, *, as_json: bo
         ready = supervisor.start()
         reporter.settle()
         if as_json:
-            print(_ready_line(supervisor, ready), flush=True)
+            print(ready_line(supervisor.url, supervisor.settings.ca_file, ready), flush=True)
         else:
-            _show_ready(supervisor, ready)
+            show_ready(supervisor.url, supervisor.settings.ca_file, ready)
         supervisor.watch()
     except Stopped:
         reporter.done("asked to stop")
@@ -138,50 +130,6 @@ def _supervise(supervisor: Supervisor, reporter: ConsoleReporter, *, as_json: bo
         supervisor.stop()
         reporter.settle()
     reporter.done("stopped")
-
-
-def _ready_line(supervisor: Supervisor, ready: Ready) -> str:
-    ca_file = supervisor.settings.ca_file
-    document = {
-        "url": supervisor.url,
-        "ca_file": str(ca_file) if ca_file else None,
-        **msgspec.to_builtins(ready),
-    }
-    return json.dumps(document)
-
-
-def _show_ready(supervisor: Supervisor, ready: Ready) -> None:
-    ca_file = supervisor.settings.ca_file
-    table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]Dashboard and API[/]", f"[link={supervisor.url}]{supervisor.url}[/]")
-    table.add_row("[bold]API key[/]", f"[bold green]{ready.api_key}[/]")
-    table.add_row("", "sandbox, valid for 7 days, shown only now")
-    if ca_file is not None:
-        table.add_row("[bold]CA file[/]", str(ca_file))
-    table.add_row("[bold]Account[/]", ready.account_id)
-    table.add_row("[bold]Portfolio[/]", ready.portfolio_id)
-    table.add_row("[bold]Symbols[/]", ", ".join(ready.symbols) or "none yet")
-    out.print(Panel(table, title="agio is ready", border_style="green", expand=False))
-    for title, line in _lines_to_paste(supervisor.url, ca_file, ready):
-        out.print(f"[bold]{title}[/]")
-        out.print(line, markup=False, soft_wrap=True)
-    err.print("[dim]Ctrl-C stops everything.[/]")
-
-
-def _lines_to_paste(url: str, ca_file: Path | None, ready: Ready) -> list[tuple[str, str]]:
-    """One line each for curl and the Python SDK, which work from any folder."""
-    trust = f"--cacert {shlex.quote(str(ca_file))} " if ca_file else ""
-    analytics = f"{url}/api/portfolios/{ready.portfolio_id}/analytics"
-    curl = f"curl -sS {trust}-H 'Authorization: Bearer {ready.api_key}' {analytics}"
-    arguments = [url, ready.api_key]
-    keyword = f", ca_file={str(ca_file)!r}" if ca_file else ""
-    code = (
-        f"from agio_sdk import SyncAgio; agio = SyncAgio({', '.join(map(repr, arguments))}{keyword});"
-        f" print(agio.portfolio_analytics({ready.portfolio_id!r}))"
-    )
-    # The interpreter as it was called: its path inside the virtual environment, not the one behind it.
-    python = os.path.abspath(sys.executable)  # noqa: PTH100
-    return [("curl", curl), ("Python", f"{shlex.quote(python)} -c {shlex.quote(code)}")]
 
 
 def _tell_already_running(data_dir: Path) -> None:

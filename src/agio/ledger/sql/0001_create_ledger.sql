@@ -18,7 +18,7 @@ insert into ledger.asset (asset, scale, name, asset_class) values
 
 create table ledger.account (
     account_no      bigint generated always as identity primary key,
-    address         text not null unique check (address ~ '^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)+$' and length(address) <= 200),
+    address         text not null check (address ~ '^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)+$' and length(address) <= 200),
     owner           text not null check (owner ~ '^[A-Za-z0-9_.-]+$'),
     organisation_id text not null,
     environment     text not null check (environment in ('sandbox', 'live')),
@@ -36,7 +36,9 @@ create table ledger.account (
     version         bigint not null default 0,
     is_frozen       boolean not null default false,
     is_closed       boolean not null default false,
-    opened_at       timestamptz not null default now()
+    opened_at       timestamptz not null default now(),
+    -- An organisation's own accounts have the same addresses in each of its environments.
+    unique (address, environment)
 ) with (fillfactor = 50);
 create index account_by_owner on ledger.account (organisation_id, environment, owner);
 

@@ -9,8 +9,10 @@ as $$
 begin
     perform assert_tenant(organisations, environments);
     if exists (
-        select from unnest(addresses) as w (address)
-        where not exists (select from account a where a.address = w.address)
+        select from unnest(addresses, environments) as w (address, environment)
+        where not exists (
+            select from account a where a.address = w.address and a.environment = w.environment
+        )
     ) then
         -- Under the writer lock like every change, so that two openers cannot wait for each other.
         perform from head for update;
@@ -20,13 +22,13 @@ begin
         from unnest(addresses, owners, assets, organisations, environments, account_flags, minimum_balances, codes)
             as w (address, owner, asset, organisation_id, environment, flags, minimum_balance, code)
         join asset s on s.asset = w.asset
-        on conflict (address) do nothing;
+        on conflict (address, environment) do nothing;
     end if;
     return query
     select w.address
     from unnest(addresses, owners, assets, organisations, environments, account_flags)
         as w (address, owner, asset, organisation_id, environment, flags)
-    left join account a on a.address = w.address
+    left join account a on a.address = w.address and a.environment = w.environment
     where (a.owner, a.asset, a.organisation_id, a.environment, a.flags)
         is distinct from (w.owner, w.asset, w.organisation_id, w.environment, w.flags);
 end

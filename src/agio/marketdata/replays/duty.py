@@ -47,6 +47,7 @@ class ReplayDuty:
             raise group.exceptions[0] from None
         finally:
             await subscription.unsubscribe()
+            await self._stage.gate.stop()
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         """Start what is asked for and stop what is no longer."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 import msgspec
+from nats.aio.subscription import Subscription
 
 from agio.marketdata.events import PRESSURE_SUBJECT, RELIEF_SUBJECT, Pressure, Relief
 from agio.platform.bus import Bus
@@ -22,10 +23,18 @@ class PressureGate:
         self._bus = bus
         self._clock = clock
         self._pressed_until: dict[str, float] = {}
+        self._subscriptions: list[Subscription] = []
 
     async def start(self) -> None:
-        await self._bus.subscribe(PRESSURE_SUBJECT, self._press)
-        await self._bus.subscribe(RELIEF_SUBJECT, self._relieve)
+        self._subscriptions = [
+            await self._bus.subscribe(PRESSURE_SUBJECT, self._press),
+            await self._bus.subscribe(RELIEF_SUBJECT, self._relieve),
+        ]
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+        self._subscriptions = []
 
     async def wait(self) -> bool:
         """Return once the gate is open; True if that meant waiting."""

@@ -36,14 +36,14 @@ class NatsFailed(Exception):
 
 
 class EmbeddedNats:
-    """One NATS server with its JetStream store below `data_dir`; `port` 0 takes a free one and keeps it."""
+    """One NATS server with its JetStream store below `data_dir`; `port` 0 takes a free one."""
 
     name = "nats"
 
     def __init__(self, data_dir: Path, port: int = 0) -> None:
         self._data_dir = data_dir
         self._child = Child(self.name, data_dir / "logs" / "nats.log", stop_steps=STOP_STEPS)
-        self.port = port
+        self.port = port or ports.free_port()
 
     @property
     def identity(self) -> Identity | None:
@@ -74,7 +74,6 @@ class EmbeddedNats:
 
     def spawn(self) -> None:
         """Start without waiting."""
-        self.port = self.port or ports.free_port()
         folder = self._data_dir / "nats"
         configuration = folder / "nats.conf"
         text = _CONFIGURATION.format(

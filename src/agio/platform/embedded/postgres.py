@@ -64,7 +64,7 @@ class PostgresFailed(Exception):
 class EmbeddedPostgres:
     """One PostgreSQL server whose data lives below `data_dir`.
 
-    `port` 0 takes a free one at the first start and keeps it over restarts. `settings` override the
+    `port` 0 takes a free one, kept over restarts. `settings` override the
     defaults of this module.
     """
 
@@ -77,7 +77,7 @@ class EmbeddedPostgres:
         self._folder = data_dir / "postgres"
         self._bin = Path()
         self._child: Child | None = None
-        self.port = port
+        self.port = port or ports.free_port()
 
     @property
     def folder(self) -> Path:
@@ -143,7 +143,6 @@ class EmbeddedPostgres:
         if self._child is None:
             raise RuntimeError("prepare() comes first")
         self._clear_leftover()
-        self.port = self.port or ports.free_port()
         self._write_configuration()
         command = [str(self._bin / "postgres"), "-D", str(self._folder), "-p", str(self.port)]
         self._child.spawn(command, _environment(), cwd=self._folder)

@@ -60,7 +60,7 @@ def is_declared(options: dict[str, object]) -> bool:
 
 def is_automatic_options(handler: object) -> bool:
     """The framework answers OPTIONS on every path by itself, with nothing but the `Allow` header."""
-    return isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"} and not handler.opt
+    return isinstance(handler, HTTPRouteHandler) and handler.fn.__module__ == HTTPRoute.__module__
 
 
 def _collect(

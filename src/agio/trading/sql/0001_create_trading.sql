@@ -10,7 +10,7 @@ create table trading.orders (
     order_id         text primary key,
     organisation_id  text not null,
     environment      text not null,
-    account_id       text not null references trading.account,
+    account_id       text not null,
     client_order_id  text not null,
     symbol           text not null,
     venue            text not null,

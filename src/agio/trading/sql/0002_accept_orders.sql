@@ -29,16 +29,26 @@ begin
         on conflict do nothing
         returning orders.order_id
     )
-    select array_agg(t.order_id) into claimed from taken t;
+    select coalesce(array_agg(t.order_id), '{}') into claimed from taken t;
 
-    -- A new statement: it sees what a concurrent batch committed while this one waited for it.
+    return query select c.order_id, 'claimed', null::text from unnest(claimed) as c (order_id);
+    if cardinality(claimed) = json_array_length(items) then
+        return;
+    end if;
+
+    -- A new statement: it sees what a concurrent batch committed while this one waited for it. Lateral, so
+    -- that it always goes by the index: the planner knows nothing of a fresh table's size.
     return query
-    select w.order_id,
-        case when w.order_id = any (claimed) then 'claimed' when o.order_id is not null then 'exists' else 'foreign' end,
-        case when w.order_id = any (claimed) then null else row_to_json(o)::text end
+    select w.order_id, case when o.order_id is null then 'foreign' else 'exists' end, o.stored
     from json_populate_recordset(null::orders, items) w
-    left join orders o on o.account_id = w.account_id and o.client_order_id = w.client_order_id
-        and o.organisation_id = w.organisation_id and o.environment = w.environment;
+    left join lateral (
+        select s.order_id, row_to_json(s)::text as stored
+        from orders s
+        where s.account_id = w.account_id and s.client_order_id = w.client_order_id
+            and s.organisation_id = w.organisation_id and s.environment = w.environment
+        limit 1
+    ) o on true
+    where w.order_id <> all (claimed);
 end
 $$;
 
@@ -68,7 +78,7 @@ begin
     select e.event_id, o.organisation_id, o.environment, 'orders:' || o.account_id, 'order_accepted', e.body,
         o.created_at
     from unnest(accepted, event_ids, bodies) as e (order_id, event_id, body)
-    join orders o on o.order_id = e.order_id
+    cross join lateral (select s.* from orders s where s.order_id = e.order_id limit 1) o
     order by o.entered_no;
 end
 $$;

@@ -1,0 +1,134 @@
+"""A gateway over fakes, and clients that talk to its sessions without any socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from tests.unit.streaming.fakes import (
+    FakeAuthenticator,
+    FakeFeed,
+    FakeRevocations,
+    FakeWire,
+    MemoryBook,
+    MemoryLog,
+    MemoryState,
+    encode,
+)
+
+from agio.platform.channels import ChannelKind, Push
+from agio.platform.clock import SystemClock
+from agio.streaming.gateway import Gateway
+from agio.streaming.handshake import UpgradeRequest
+from agio.streaming.session import Session
+from agio.streaming.settings import StreamingSettings
+
+QUICK = StreamingSettings(tick_seconds=0.001, verify_seconds=0.02)
+
+
+class Client:
+    """One connection: says operations, reads what the wire got."""
+
+    def __init__(self, session: Session, wire: FakeWire) -> None:
+        self.session = session
+        self.wire = wire
+
+    def say(self, **operation: object) -> None:
+        self.session.received(msgspec.json.encode(operation), is_text=True)
+
+    async def ask(self, **operation: object) -> dict[str, object]:
+        """Say something and wait for the answer with its id."""
+        self.say(id=99, **operation)
+        return await self.wait_for(lambda message: message.get("id") == 99)
+
+    async def wait_for(
+        self, is_wanted: Callable[[dict[str, object]], bool], seconds: float = 3.0
+    ) -> dict[str, object]:
+        async with asyncio.timeout(seconds):
+            while True:
+                for message in reversed(self.wire.messages()):
+                    if is_wanted(message):
+                        return message
+                await asyncio.sleep(0.002)
+
+    async def wait_until(self, is_reached: Callable[[], bool], seconds: float = 3.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not is_reached():
+                await asyncio.sleep(0.002)
+
+    def stall(self) -> None:
+        self.wire.is_writable = False
+
+    def resume(self) -> None:
+        self.wire.is_writable = True
+        self.session.writable()
+
+    def pushes(self) -> list[dict[str, object]]:
+        return [message for message in self.wire.messages() if "op" not in message and "id" not in message]
+
+    def sequences(self) -> list[object]:
+        return [push["q"] for push in self.pushes()]
+
+
+class Edge:
+    def __init__(self, settings: StreamingSettings) -> None:
+        self.feed = FakeFeed()
+        self.trades = MemoryLog()
+        self.orders = MemoryLog("orders", ("acc_1",), scope="orders:read")
+        self.balances = MemoryState()
+        self.book = MemoryBook()
+        self.authenticator = FakeAuthenticator()
+        self.revocations = FakeRevocations()
+        self.pressure: list[bool] = []
+        kinds: list[ChannelKind] = [self.trades, self.orders, self.balances, self.book]
+        self.registry = CollectorRegistry()
+        self.gateway = Gateway(
+            self.feed,
+            kinds,
+            self.authenticator,
+            SystemClock(),
+            revocations=self.revocations,
+            settings=settings,
+            registry=self.registry,
+            sources=lambda: {"SIM": "live"},
+            on_pressure=self.pressure.append,
+        )
+
+    async def connect(
+        self, token: str | None = "good", *, symbol: str | None = None, subprotocol: str | None = None
+    ) -> Client:
+        wire = FakeWire()
+        request = UpgradeRequest(
+            symbol=symbol,
+            token=token,
+            ticket=None,
+            origin=None,
+            host="localhost",
+            address="127.0.0.1",
+            is_secure=True,
+        )
+        session = await self.gateway.admit(request, subprotocol, wire)
+        session.opened()
+        return Client(session, wire)
+
+    async def publish(self, name: str, key: str, pushes: list[Push]) -> None:
+        await self.feed.publish(f"test.{name}.{key}", encode(pushes))
+
+    async def trade(self, count: int, batch: int = 1) -> None:
+        """Commit trades and publish all of them."""
+        for pushes in self.trades.trades(count, batch):
+            await self.publish("trades", "ES", pushes)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def running_edge(settings: StreamingSettings = QUICK) -> AsyncIterator[Edge]:
+    edge = Edge(settings)
+    await edge.gateway.start()
+    try:
+        yield edge
+    finally:
+        await edge.gateway.stop()

@@ -1,0 +1,149 @@
+import { decimal, type Agio, type Instrument, type Interval, type Stream } from "agio-sdk";
+import { useEffect, useRef, useState } from "react";
+import { compact, grouped, NOTHING, signed, tone } from "@/shared/format.ts";
+import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
+import type { QuoteFeed } from "@/shared/live/quote_feed.ts";
+import type { Ticker } from "@/shared/live/ticker_feed.ts";
+import { Notice } from "@/shared/Panel.tsx";
+import { Choice } from "@/shared/Tabs.tsx";
+import { CandleChart, type ChartView } from "./candle_chart.ts";
+
+const INTERVALS = [
+  { name: "1s", label: "1s" },
+  { name: "1m", label: "1m" },
+] as const;
+
+interface Props {
+  readonly agio: Agio;
+  readonly stream: Stream;
+  readonly instrument: Instrument;
+  readonly ticker: FrameStore<Ticker>;
+  readonly quotes: QuoteFeed;
+}
+
+export function Chart({ agio, stream, instrument, ticker, quotes }: Props) {
+  const [interval, setInterval] = useState<Interval>("1m");
+  return (
+    <section className="panel area-chart" aria-label={`Chart of ${instrument.symbol}`}>
+      <SymbolHead instrument={instrument} ticker={ticker} quotes={quotes} />
+      <Candles
+        key={`${instrument.symbol} ${interval}`}
+        agio={agio}
+        stream={stream}
+        instrument={instrument}
+        interval={interval}
+        tools={<Choice label="Interval" tabs={INTERVALS} selected={interval} onSelect={setInterval} />}
+      />
+    </section>
+  );
+}
+
+function SymbolHead({ instrument, ticker, quotes }: Pick<Props, "instrument" | "ticker" | "quotes">) {
+  const now = useLive(ticker);
+  const quote = useLive(quotes.store);
+  const direction = tone(now.change);
+  const spread =
+    quote?.bid != null && quote.ask != null
+      ? decimal.format(decimal.subtract(decimal.of(quote.ask), decimal.of(quote.bid)))
+      : null;
+  return (
+    <header className="symbol-head">
+      <div className="symbol-name">
+        <h2>{instrument.symbol}</h2>
+        <span>
+          {instrument.name} · {instrument.venue}
+        </span>
+      </div>
+      <div className="symbol-last">
+        <span key={now.ticks} className={now.direction === null ? "" : `text-${now.direction}`}>
+          {grouped(now.last)}
+        </span>
+        <span className={`symbol-change ${direction}`}>
+          {signed(now.change)} ({now.changePercent === null ? NOTHING : `${signed(now.changePercent)}%`})
+        </span>
+      </div>
+      <dl className="figures">
+        <Figure label="Bid" text={grouped(quote?.bid)} />
+        <Figure label="Ask" text={grouped(quote?.ask)} />
+        <Figure label="Spread" text={grouped(spread)} />
+        <Figure label="High" text={grouped(now.high)} />
+        <Figure label="Low" text={grouped(now.low)} />
+        <Figure label={`Volume ${instrument.base_asset}`} text={compact(now.volume)} />
+      </dl>
+    </header>
+  );
+}
+
+function Figure({ label, text }: { readonly label: string; readonly text: string }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{text}</dd>
+    </div>
+  );
+}
+
+interface CandlesProps {
+  readonly agio: Agio;
+  readonly stream: Stream;
+  readonly instrument: Instrument;
+  readonly interval: Interval;
+  readonly tools: React.ReactNode;
+}
+
+function Candles({ agio, stream, instrument, interval, tools }: CandlesProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const [chart, setChart] = useState<CandleChart | null>(null);
+
+  useEffect(() => {
+    if (box.current === null) return undefined;
+    const made = new CandleChart(box.current, agio, stream, instrument, interval);
+    setChart(made);
+    return () => made.close();
+  }, [agio, stream, instrument, interval]);
+
+  return (
+    <div className="chart">
+      <div className="chart-bar">
+        {tools}
+        {chart !== null && <Legend store={chart.store} />}
+      </div>
+      <div ref={box} className="chart-canvas" />
+      {chart !== null && <ChartNotice store={chart.store} />}
+      <a className="attribution" href="https://www.tradingview.com/" target="_blank" rel="noreferrer">
+        Charts by TradingView
+      </a>
+    </div>
+  );
+}
+
+function Legend({ store }: { readonly store: FrameStore<ChartView> }) {
+  const { shown } = useLive(store);
+  if (shown === null) return null;
+  const direction = decimal.compare(decimal.of(shown.close), decimal.of(shown.open)) < 0 ? "down" : "up";
+  return (
+    <dl className={`legend ${direction}`} aria-label="Values of the candle">
+      <LegendPart label="O" text={grouped(shown.open)} />
+      <LegendPart label="H" text={grouped(shown.high)} />
+      <LegendPart label="L" text={grouped(shown.low)} />
+      <LegendPart label="C" text={grouped(shown.close)} />
+      <LegendPart label="V" text={compact(shown.volume)} />
+    </dl>
+  );
+}
+
+function LegendPart({ label, text }: { readonly label: string; readonly text: string }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{text}</dd>
+    </div>
+  );
+}
+
+function ChartNotice({ store }: { readonly store: FrameStore<ChartView> }) {
+  const { loading, isEmpty } = useLive(store);
+  if (!isEmpty) return null;
+  if (loading.phase === "failed") return <Notice tone="bad">{loading.message}</Notice>;
+  return <Notice>{loading.phase === "loading" ? "Loading candles…" : "No trades yet: candles appear with the first."}</Notice>;
+}

@@ -1,0 +1,89 @@
+/** The one place where amounts, prices and instants become text for people. */
+
+import { decimal } from "agio-sdk";
+
+export const NOTHING = "–";
+
+/** "1234567.50" as "1,234,567.50"; decimals as the server wrote them. */
+export function grouped(text: string | null | undefined): string {
+  if (text === null || text === undefined) return NOTHING;
+  const isNegative = text.startsWith("-");
+  const [whole = "", fraction] = (isNegative ? text.slice(1) : text).split(".");
+  const groups = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return `${isNegative ? "−" : ""}${groups}${fraction === undefined ? "" : `.${fraction}`}`;
+}
+
+/** Grouped, with a plus or minus sign unless it is zero. */
+export function signed(text: string | null | undefined): string {
+  if (text === null || text === undefined) return NOTHING;
+  return tone(text) === "up" ? `+${grouped(text)}` : grouped(text);
+}
+
+/** Rounded to `scale` decimals for display, grouped. */
+export function rounded(text: string | null | undefined, scale: number): string {
+  const value = text === null || text === undefined ? null : decimal.parse(text);
+  return value === null ? NOTHING : grouped(decimal.format(decimal.rescale(value, scale)));
+}
+
+/** A quantity without trailing zeros beyond its lot's precision. */
+export function quantity(text: string | null | undefined): string {
+  if (text === null || text === undefined) return NOTHING;
+  return grouped(text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+}
+
+/** Thousands and millions in short, for volumes: "12.4K", "3.05M". */
+export function compact(text: string | null | undefined): string {
+  const value = text === null || text === undefined ? null : decimal.parse(text);
+  if (value === null) return NOTHING;
+  for (const [power, suffix] of [
+    [9, "B"],
+    [6, "M"],
+    [3, "K"],
+  ] as const) {
+    const limit = { units: 10n ** BigInt(power + 1), scale: 0 };
+    if (decimal.compare(decimal.abs(value), limit) >= 0) {
+      const short = decimal.rescale({ units: value.units, scale: value.scale + power }, power === 3 ? 1 : 2);
+      return grouped(decimal.format(short)) + suffix;
+    }
+  }
+  return quantity(text);
+}
+
+export function percent(ratio: number | null | undefined, decimals = 2): string {
+  if (ratio === null || ratio === undefined) return NOTHING;
+  const text = (ratio * 100).toFixed(decimals);
+  return `${Number(text) === 0 ? (0).toFixed(decimals) : text.replace("-", "−")}%`;
+}
+
+export function ratio(value: number | null | undefined, decimals = 2): string {
+  return value === null || value === undefined ? NOTHING : value.toFixed(decimals).replace("-", "−");
+}
+
+export type Tone = "up" | "down" | "flat";
+
+/** Above, below or at zero. */
+export function tone(text: string | number | null | undefined): Tone {
+  if (text === null || text === undefined) return "flat";
+  const order = typeof text === "number" ? Math.sign(text) : decimal.sign(decimal.parse(text) ?? decimal.ZERO);
+  if (order === 0) return "flat";
+  return order > 0 ? "up" : "down";
+}
+
+/** "17:00:00" of an RFC 3339 instant, in UTC; with milliseconds on demand. */
+export function clock(instant: string | null | undefined, withMillis = false): string {
+  if (instant === null || instant === undefined || instant.length < 19) return NOTHING;
+  const millis = withMillis ? `.${(/\.(\d{1,3})/.exec(instant)?.[1] ?? "").padEnd(3, "0")}` : "";
+  return instant.slice(11, 19) + millis;
+}
+
+/** "09-01 17:00:00" in UTC. */
+export function dayAndClock(instant: string | null | undefined): string {
+  if (instant === null || instant === undefined) return NOTHING;
+  return `${instant.slice(5, 10)} ${clock(instant)}`;
+}
+
+/** Words of a code: "partially_filled" as "Partially filled". */
+export function words(code: string): string {
+  const text = code.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
