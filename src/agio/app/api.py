@@ -14,6 +14,7 @@ from agio.app.node import open_node
 from agio.app.readiness import announce_ready
 from agio.app.wiring import Api, build_api
 from agio.platform.config import Settings
+from agio.platform.http.server import BoundedHttpProtocol
 from agio.platform.telemetry import configure_logging
 from agio.platform.tls import ensure_local_certificates, ssl_context
 from agio.streaming.protocol import make_protocol
@@ -89,7 +90,7 @@ def _configure(settings: Settings, api: Api) -> uvicorn.Config:
         api.app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws=make_protocol(api.gateway),
         lifespan="on",
         log_config=None,

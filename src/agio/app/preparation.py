@@ -15,6 +15,7 @@ import msgspec
 
 from agio.app.services import agio_command, child_environment
 from agio.platform.config import Settings
+from agio.platform.embedded.accounts import make_folder
 from agio.platform.embedded.child import die_with_parent
 
 _READ_BYTES = 65_536
@@ -48,6 +49,7 @@ class Preparation:
 
     def __init__(self, settings: Settings) -> None:
         log = settings.data_dir / "logs" / "migrate.log"
+        make_folder(log.parent, 0o700)
         descriptor = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         try:
             self._popen = subprocess.Popen(

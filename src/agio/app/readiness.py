@@ -1,4 +1,4 @@
-"""What a supervised process and its supervisor say to each other, over one socket that the process inherits."""
+"""What a supervised process and its supervisor say to each other, over a socket that the process inherits."""
 
 import os
 import socket

@@ -1,7 +1,7 @@
 """Starts the platform's processes in order, keeps them running, and stops them in order.
 
-PostgreSQL and NATS first, then the database is brought up to date, then `agio engine` and `agio api` begin. Each
-child is told by the kernel to end when this process dies, so that even `kill -9` leaves nothing behind.
+PostgreSQL and NATS first, then the database is brought up to date, then `agio engine` and `agio api` begin.
+Each child is told by the kernel to end when this process dies, so that even `kill -9` leaves nothing behind.
 """
 
 import os
@@ -151,6 +151,8 @@ class Supervisor:
         def is_prepared() -> bool:
             for report in preparation.reports():
                 self._tell(report)
+                if report.event == "failed":
+                    raise StartFailed(f"the database could not be brought up to date: {report.detail}")
                 if report.event == "migrated":
                     for process in processes:
                         process.release()

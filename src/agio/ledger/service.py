@@ -1,13 +1,10 @@
 """The ledger's use cases: apply, submit, open, read."""
 
 from collections.abc import Sequence
-from itertools import cycle
-
-import structlog
 
 from agio.kernel.ids import JournalId, LedgerAccountId
 from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
-from agio.kernel.problem import NotFound, Unavailable
+from agio.kernel.problem import NotFound
 from agio.ledger import store
 from agio.ledger.api import (
     Asset,
@@ -22,21 +19,14 @@ from agio.ledger.api import (
 )
 from agio.ledger.batch import EncodedCommand, cut_batches, encode_command
 from agio.ledger.model import check_command, is_name
+from agio.ledger.submission import Submission
 from agio.platform.clock import Clock
-from agio.platform.db import SYSTEM, Database, DatabaseUnavailable, Transaction
-from agio.platform.group_commit import GroupCommit
+from agio.platform.db import Database, Transaction
 
 CREATED = Result(ResultCode.CREATED)
-EXISTS = Result(ResultCode.EXISTS)
 MAX_BATCH = 1000
-MAX_ATTEMPTS = 3
-WRITERS = 2
-"""While the database writes one batch (one at a time: the head's lock), this process answers the callers of
-the one before and renders the one after."""
 MAX_VERSION = 2**63
 _SHOWN = 40
-
-log = structlog.get_logger(__name__)
 
 
 class LedgerService:
@@ -47,11 +37,9 @@ class LedgerService:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._writers: list[GroupCommit[EncodedCommand, Result]] = [
-            GroupCommit(self._write_batch, max_batch=max_batch, queue_limit=queue_limit // WRITERS)
-            for _ in range(WRITERS)
-        ]
-        self._turns = cycle(self._writers)
+        self._submission = Submission(
+            database, self._apply_encoded, max_batch=max_batch, queue_limit=queue_limit
+        )
 
     async def define_assets(self, tx: Transaction, assets: Sequence[Asset]) -> None:
         await store.insert_assets(tx, assets)
@@ -66,7 +54,9 @@ class LedgerService:
     async def open_accounts(self, tx: Transaction, accounts: Sequence[OpenAccount]) -> None:
         mismatches = await store.open_accounts(tx, accounts) if accounts else []
         if mismatches:
-            raise AssetMismatch(f"{mismatches[0]} exists with another owner, asset, tenant or flags")
+            raise AssetMismatch(
+                f"{mismatches[0]} cannot be opened: its asset is not defined, or it exists otherwise"
+            )
 
     async def lock(self, tx: Transaction) -> None:
         await store.lock_head(tx)
@@ -90,12 +80,11 @@ class LedgerService:
         malformed = check_command(command)
         if malformed:
             return Result(ResultCode.INVALID_COMMAND, malformed)
-        return await next(self._turns).submit(encode_command(command))
+        return await self._submission.submit(encode_command(command))
 
     async def drain(self) -> None:
         """Wait until everything submitted has been answered."""
-        for writer in self._writers:
-            await writer.drain()
+        await self._submission.drain()
 
     async def expire_holds(self, limit: int = MAX_BATCH) -> int:
         """Free what is left of holds whose time is over; returns how many. Needs the engine's database."""
@@ -160,22 +149,6 @@ class LedgerService:
                 results[offset + number - 1] = Result(ResultCode(code), detail)
         return results
 
-    async def _write_batch(self, commands: Sequence[EncodedCommand]) -> list[Result]:
-        """One durable transaction. A lost connection leaves the outcome unknown; ids make a repeat safe."""
-        distinct, places = _merge_repeats(commands)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                async with self._database.transaction(SYSTEM) as tx:
-                    results = await self._apply_encoded(tx, distinct)
-                break
-            except DatabaseUnavailable:
-                raise
-            except Exception as error:
-                log.warning("ledger_batch_repeated", attempt=attempt, size=len(distinct), error=str(error))
-                if attempt == MAX_ATTEMPTS:
-                    raise Unavailable("the outcome is unknown: repeat with the same id") from error
-        return _spread(results, places)
-
 
 def _read_cursor(cursor: str | None) -> tuple[int | None, dict[str, int]]:
     if cursor is None:
@@ -189,27 +162,3 @@ def _read_cursor(cursor: str | None) -> tuple[int | None, dict[str, int]]:
     ):
         raise InvalidCursor("use next_cursor exactly as the previous page gave it")
     return before, reached
-
-
-def _merge_repeats(commands: Sequence[EncodedCommand]) -> tuple[list[EncodedCommand], list[int]]:
-    """Gather the same command submitted several times at once, so that a burst of retries is one command."""
-    distinct: list[EncodedCommand] = []
-    index: dict[EncodedCommand, int] = {}
-    places = []
-    for command in commands:
-        place = index.setdefault(command, len(distinct))
-        if place == len(distinct):
-            distinct.append(command)
-        places.append(place)
-    return distinct, places
-
-
-def _spread(results: list[Result], places: Sequence[int]) -> list[Result]:
-    """The repeats come right after the first of their kind: what that created, exists for them."""
-    answered: set[int] = set()
-    spread = []
-    for place in places:
-        result = results[place]
-        spread.append(EXISTS if place in answered and result.code is ResultCode.CREATED else result)
-        answered.add(place)
-    return spread

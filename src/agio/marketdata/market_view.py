@@ -36,7 +36,6 @@ class MarketView:
         self._quotes: dict[str, Quote] = {}
         self._venues: dict[str, VenueStatus] = {}
         self._venue_heard_at: dict[str, float] = {}
-        self._engine_heard_at = float("-inf")
 
     async def start(self) -> None:
         await self._bus.subscribe(last_subject("*"), self._take_last)
@@ -73,10 +72,6 @@ class MarketView:
             for venue, one in sorted(self._venues.items())
         ]
 
-    @property
-    def is_engine_alive(self) -> bool:
-        return self._clock.monotonic() - self._engine_heard_at < STALE_SECONDS
-
     def source_states(self) -> dict[str, str]:
         """The same by name, for the heartbeats of streams."""
         return {one.venue: one.state for one in self.venues()}
@@ -91,7 +86,6 @@ class MarketView:
 
     async def _take_status(self, _: str, payload: bytes) -> None:
         now = self._clock.monotonic()
-        self._engine_heard_at = now
         for one in msgspec.msgpack.decode(payload, type=MarketStatus).venues:
             # An engine that handed its venue over still calls it stale: who says live is right.
             if one.state != "stale" or self._is_silent(one.venue):

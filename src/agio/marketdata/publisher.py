@@ -79,6 +79,8 @@ class _Symbol:
 class Publisher:
     """Implements api.MarketPublisher; `run` sends what the verbs left, as long as it runs.
 
+    One at a time, under the lease of the market: it answers for every symbol.
+
     The verbs keep only the newest value for each symbol and kind, so memory is bounded by the number of
     symbols; a value is told at once when the last one was told long enough ago, otherwise at its time.
     """
@@ -231,12 +233,8 @@ class Publisher:
             await self._bus.publish(STATUS_SUBJECT, encode(self.status()))
             await asyncio.sleep(STATUS_SECONDS)
 
-    async def _answer_snapshot(self, subject: str, _: bytes) -> bytes | None:
-        """Silence where another engine is the one that knows."""
-        symbol = subject.rpartition(".")[2]
-        instrument = self._instrument_of(symbol)
-        is_ours = instrument is not None and instrument.venue in self._heard_at
-        return encode(self.snapshot(symbol)) if is_ours or symbol in self._symbols else None
+    async def _answer_snapshot(self, subject: str, _: bytes) -> bytes:
+        return encode(self.snapshot(subject.rpartition(".")[2]))
 
     def _next_q(self) -> int:
         self._q += 1

@@ -34,22 +34,6 @@ End = Annotated[str | None, Parameter(description="Venue time before which, RFC 
 def build_router(market: MarketDataService, settings: MarketDataSettings) -> Router:
     """The room's routes."""
 
-    @get("/instruments", opt=_READ)
-    async def list_instruments(
-        request: AnyRequest, venue: str | None = None, limit: int = DEFAULT_LIMIT, cursor: Cursor = None
-    ) -> Response[Page[InstrumentView]] | Response[None]:
-        """Everything that is traded, in order of symbol."""
-        page = await market.list_instruments(venue, limit, cursor)
-        tag = entity_tag(msgspec.json.encode(page))
-        return not_modified(request, tag) or tagged(page, tag)
-
-    @get("/instruments/{symbol:str}", opt=_READ)
-    async def show_instrument(request: AnyRequest, symbol: str) -> Response[InstrumentView] | Response[None]:
-        """One instrument."""
-        instrument = await market.instrument(symbol)
-        tag = entity_tag(msgspec.json.encode(instrument))
-        return not_modified(request, tag) or tagged(instrument, tag)
-
     @get("/market/{symbol:str}/trades", opt=_READ)
     async def list_trades(
         symbol: str,
@@ -96,8 +80,7 @@ def build_router(market: MarketDataService, settings: MarketDataSettings) -> Rou
     return Router(
         "/api",
         route_handlers=[
-            list_instruments,
-            show_instrument,
+            *_instruments(market),
             list_trades,
             show_latest_trade,
             show_quote,
@@ -107,6 +90,26 @@ def build_router(market: MarketDataService, settings: MarketDataSettings) -> Rou
         ],
         tags=["Market data"],
     )
+
+
+def _instruments(market: MarketDataService) -> list[HTTPRouteHandler]:
+    @get("/instruments", opt=_READ)
+    async def list_instruments(
+        request: AnyRequest, venue: str | None = None, limit: int = DEFAULT_LIMIT, cursor: Cursor = None
+    ) -> Response[Page[InstrumentView]] | Response[None]:
+        """Everything that is traded, in order of symbol."""
+        page = await market.list_instruments(venue, limit, cursor)
+        tag = entity_tag(msgspec.json.encode(page))
+        return not_modified(request, tag) or tagged(page, tag)
+
+    @get("/instruments/{symbol:str}", opt=_READ)
+    async def show_instrument(request: AnyRequest, symbol: str) -> Response[InstrumentView] | Response[None]:
+        """One instrument."""
+        instrument = await market.instrument(symbol)
+        tag = entity_tag(msgspec.json.encode(instrument))
+        return not_modified(request, tag) or tagged(instrument, tag)
+
+    return [list_instruments, show_instrument]
 
 
 def _status_and_replays(market: MarketDataService, settings: MarketDataSettings) -> list[HTTPRouteHandler]:

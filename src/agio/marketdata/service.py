@@ -167,8 +167,6 @@ class MarketDataService:
 
     async def _snapshot(self, symbol: str) -> MarketSnapshot:
         snapshot = await self._view.snapshot(symbol)
-        if snapshot is None and self._view.is_engine_alive:
-            return MarketSnapshot(symbol, None, None, None, [])
         if snapshot is None:
             raise MarketDataUnavailable("the engine does not answer; try again in a few seconds")
         return snapshot

@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 import structlog
 
 _SECRET_NAMES = re.compile(r"password|secret|token|authorization|api_key|ticket", re.IGNORECASE)
-_SECRET_SHAPES = re.compile(r"agio_(?:sandbox|live)_[A-Za-z0-9_]+|://[^/@\s:]+:[^/@\s]+@")
+_SECRET_SHAPES = re.compile(r"agio_(?:sandbox|live|ticket)_[A-Za-z0-9_]+|://[^/@\s:]+:[^/@\s]+@")
 
 
 def mask_secrets(

@@ -53,6 +53,9 @@ async def serve(protocol: type[StreamProtocol], tls: TlsFiles | None) -> AsyncIt
         await task
 
 
+GOOD = "good"
+
+
 class World:
     """Everything that a test of the edge needs to hand."""
 
@@ -82,7 +85,7 @@ class World:
 
     @asynccontextmanager
     async def connect(
-        self, path: str = "/stream", token: str | None = "good", **options: object
+        self, path: str = "/stream", token: str | None = GOOD, **options: object
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         headers = dict(options.pop("headers", {}))  # type: ignore[call-overload]
         if token is not None:

@@ -1,6 +1,7 @@
 """A gateway over fakes, and clients that talk to its sessions without any socket."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,7 @@ from agio.streaming.handshake import UpgradeRequest
 from agio.streaming.session import Session
 from agio.streaming.settings import StreamingSettings
 
+GOOD = "good"
 QUICK = StreamingSettings(tick_seconds=0.001, verify_seconds=0.02)
 
 
@@ -33,14 +35,16 @@ class Client:
     def __init__(self, session: Session, wire: FakeWire) -> None:
         self.session = session
         self.wire = wire
+        self._ids = itertools.count(1_000)
 
     def say(self, **operation: object) -> None:
         self.session.received(msgspec.json.encode(operation), is_text=True)
 
     async def ask(self, **operation: object) -> dict[str, object]:
         """Say something and wait for the answer with its id."""
-        self.say(id=99, **operation)
-        return await self.wait_for(lambda message: message.get("id") == 99)
+        number = next(self._ids)
+        self.say(id=number, **operation)
+        return await self.wait_for(lambda message: message.get("id") == number)
 
     async def wait_for(
         self, is_wanted: Callable[[dict[str, object]], bool], seconds: float = 3.0
@@ -96,7 +100,7 @@ class Edge:
         )
 
     async def connect(
-        self, token: str | None = "good", *, symbol: str | None = None, subprotocol: str | None = None
+        self, token: str | None = GOOD, *, symbol: str | None = None, subprotocol: str | None = None
     ) -> Client:
         wire = FakeWire()
         request = UpgradeRequest(

@@ -33,7 +33,9 @@ def parse(data: bytes) -> list[Frame]:
 
 
 def pushes(count: int, first: int = 1) -> list[Push]:
-    return [Push(q=first + i, t=1000 + i, d=msgspec.json.encode(trade(first + i))) for i in range(count)]
+    return [
+        Push(q=first + i, t=1000 + first + i, d=msgspec.json.encode(trade(first + i))) for i in range(count)
+    ]
 
 
 class TestFrames:

@@ -77,10 +77,10 @@ def list_keys(
     table.add_column("expires", no_wrap=True)
     if everything:
         table.add_column("revoked", no_wrap=True)
-    table.add_column("scopes")
+    table.add_column("scopes", overflow="fold")
     for key in keys:
         ends = [str(key.get(name) or "")[:10] for name in ("expires_at", "revoked_at")]
-        scopes = " ".join(msgspec.convert(key["scopes"], list[str]))
+        scopes = ", ".join(msgspec.convert(key["scopes"], list[str]))
         table.add_row(str(key["key_id"]), str(key["name"]), *ends[: 2 if everything else 1], scopes)
     out.print(table)
 

@@ -4,11 +4,12 @@ import importlib
 import sys
 from typing import Annotated
 
+import psycopg
 import typer
 
 from agio.app.cli.console import AsJson, fail, out, read_settings
 from agio.app.preparation import Report, print_report
-from agio.platform.migrations import Migration, migrate
+from agio.platform.migrations import Migration, MigrationChanged, migrate
 
 
 def register(program: typer.Typer) -> None:
@@ -37,7 +38,13 @@ def run_migrations(
     def tell(migration: Migration) -> None:
         _tell(Report("applied", f"{migration.room}/{migration.name}"), as_json=as_json)
 
-    count = migrate(settings.owner_database_url, tell)
+    try:
+        count = migrate(settings.owner_database_url, tell)
+    except (MigrationChanged, psycopg.Error) as error:
+        if not as_json:
+            fail(str(error))
+        print_report(Report("failed", str(error)))
+        raise typer.Exit(1) from error
     _tell(Report("migrated", count=count), as_json=as_json)
     if bootstrap is not None:
         ready = bootstrap.ensure_demo(settings)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
@@ -53,7 +54,8 @@ def _print_whole(table: Table) -> None:
         out.print(Panel(table, title="agio is ready", border_style="green", expand=False))
     else:
         out.print("[bold green]agio is ready[/]")
-        out.print(table, soft_wrap=True, width=width)
+        wide = Console(width=width, highlight=False, file=out.file, force_terminal=out.is_terminal)
+        wide.print(table)
 
 
 def _lines_to_paste(url: str, ca_file: Path | None, ready: Ready) -> list[tuple[str, str]]:
@@ -64,7 +66,7 @@ def _lines_to_paste(url: str, ca_file: Path | None, ready: Ready) -> list[tuple[
     keyword = f", ca_file={json.dumps(str(ca_file))}" if ca_file else ""
     client = f"SyncAgio({json.dumps(url)}, {json.dumps(ready.api_key)}{keyword})"
     call = f"agio.portfolio_analytics({json.dumps(ready.portfolio_id)})"
-    code = f"from agio_sdk import SyncAgio; agio = {client}; print({call})"
+    code = f"from agio_sdk import SyncAgio; agio = {client}; print({call}); agio.close()"
     # The interpreter as it was called: its path inside the virtual environment, not the one behind it.
     python = os.path.abspath(sys.executable)  # noqa: PTH100
     return [("curl", curl), ("Python", f"{shlex.quote(python)} -c {shlex.quote(code)}")]

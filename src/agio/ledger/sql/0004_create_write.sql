@@ -7,6 +7,7 @@ create function ledger.write_batch(
     language plpgsql
     set search_path = ledger, pg_temp
     set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off
 as $$
 declare
     journal_nos   bigint[];

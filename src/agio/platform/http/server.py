@@ -9,8 +9,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from agio.kernel.ids import new_id
 from agio.kernel.problem import Problem
+from agio.platform.http.edge import new_request_id
 from agio.platform.http.problems import PROBLEM_MEDIA_TYPE, RequestRefused, problem_members
 
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -109,7 +109,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Answer without the application and close."""
         if self.transport.is_closing():
             return
-        body = msgspec.json.encode(problem_members(problem, "", new_id("req")))
+        body = msgspec.json.encode(problem_members(problem, "", new_request_id()))
         head = (
             f"HTTP/1.1 {problem.status} {_REASONS[problem.status]}\r\n"
             f"content-type: {PROBLEM_MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
