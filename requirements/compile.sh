@@ -19,5 +19,7 @@ python3 - <<'PYTHON' | compile requirements/build.txt -
 import tomllib
 
 with open("pyproject.toml", "rb") as file:
-    print("\n".join(tomllib.load(file)["build-system"]["requires"]))
+    requires = tomllib.load(file)["build-system"]["requires"]
+# hatchling asks for editables when it builds an editable install.
+print("\n".join([*requires, "editables"]))
 PYTHON

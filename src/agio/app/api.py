@@ -67,7 +67,8 @@ async def _running(api: Api) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await api.gateway.stop()
+        for finish in api.finish:
+            await finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

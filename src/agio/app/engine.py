@@ -16,7 +16,7 @@ from agio.kernel.ids import new_id
 from agio.kernel.problem import Problem
 from agio.ledger.jobs import HoldExpiry
 from agio.ledger.service import LedgerService
-from agio.marketdata.api import Fence
+from agio.marketdata.api import SIM, Fence
 from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory, InstrumentRegistry
 from agio.marketdata.jobs import Sweeper
@@ -32,6 +32,7 @@ from agio.platform.config import Settings
 from agio.platform.leases import Lease
 from agio.platform.relay import OutboxRelay
 from agio.platform.telemetry import configure_logging
+from agio.trading.jobs.closed import ClosedVenueRunner
 from agio.trading.jobs.simulator import SimulatorRunner
 from agio.trading.jobs.tape import TapeRunner
 
@@ -121,7 +122,9 @@ class Engine:
             tasks.create_task(ReplayDuty(node.bus, stage, self._registry).run())
             if node.settings.market == "sim":
                 tasks.create_task(self._simulate(recorder, publisher, fence))
-            elif node.settings.market.startswith(REPLAY_PREFIX):
+            else:
+                tasks.create_task(self._close_simulator(fence))
+            if node.settings.market.startswith(REPLAY_PREFIX):
                 tasks.create_task(self._ask_for_replay())
 
     async def _simulate(self, recorder: Recorder, publisher: Publisher, fence: Fence) -> None:
@@ -139,13 +142,20 @@ class Engine:
             node.settings.seed,
         ).run()
 
+    async def _close_simulator(self, fence: Fence) -> None:
+        """Orders for the exchange that is not running are answered: new ones refused, cancels done."""
+        node = self._node
+        await ClosedVenueRunner(
+            node.database, self._ledger, self._instruments, node.bus, node.clock, fence, SIM
+        ).run()
+
     async def _ask_for_replay(self) -> None:
         """`--market replay:PATH`: play it once for this data folder; a restart goes on where it was."""
         settings = self._node.settings
         requests = ReplayRequests(
             self._node.database, self._node.bus, self._node.clock, self._instruments, self._market_settings
         )
-        path = os.path.realpath(settings.market.removeprefix(REPLAY_PREFIX))
+        path = _tape_path(settings.market)
         newest = await requests.newest()
         if newest is not None and newest.path == path:
             return
@@ -165,6 +175,10 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(HoldExpiry(self._ledger).run())
             tasks.create_task(Sweeper(node.database, node.clock, self._market_settings).run())
+
+
+def _tape_path(market: str) -> str:
+    return os.path.realpath(market.removeprefix(REPLAY_PREFIX))
 
 
 def _node_name(data_dir: Path) -> str:

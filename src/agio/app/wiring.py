@@ -59,6 +59,8 @@ class Api(NamedTuple):
     """Runs beside the requests until cancelled."""
     prepare: list[Callable[[], Awaitable[None]]]
     """Runs once before the first request."""
+    finish: list[Callable[[], Awaitable[None]]]
+    """Runs once after the last request: whatever was accepted is answered."""
 
 
 def build_api(node: Node) -> Api:
@@ -130,6 +132,7 @@ def build_api(node: Node) -> Api:
         identity,
         background=[watch.run, authenticator.run, pressure.run],
         prepare=[view.start, gateway.start],
+        finish=[gateway.stop, trading.drain, ledger.drain],
     )
 
 

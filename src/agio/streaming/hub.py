@@ -164,7 +164,7 @@ class Hub(ABC):
         """Compare with the source and repair what the bus lost."""
 
     def publish_metrics(self) -> None:
-        """Hand over what was counted since the last time; a counter's lock per message would cost too much."""
+        """Hand over what was counted since the last time: a counter's lock per message costs too much."""
         count, self._received_count = self._received_count, 0
         if count:
             self._received.inc(count)

@@ -136,6 +136,9 @@ class StreamProtocol(asyncio.Protocol):
         if self._is_closing and self._frames.state is not OPEN and self._frames.eof_sent:
             return
         self._frames.receive_data(data)
+        if not self._frames.eof_sent:
+            # A pong goes out before the answer to what came behind its ping.
+            self._write_answers()
         for event in self._frames.events_received():
             if isinstance(event, Request):
                 self._begin_handshake(event)
@@ -255,7 +258,8 @@ class StreamProtocol(asyncio.Protocol):
     def _refuse_problem(self, problem: Problem) -> None:
         body = problem_body(problem)
         status = HTTPStatus(problem.status)
-        headers = Headers({"Connection": "close", **problem_headers(problem), "Content-Length": str(len(body))})
+        headers = Headers(Connection="close", **problem_headers(problem))
+        headers["Content-Length"] = str(len(body))
         self._refuse(Response(status.value, status.phrase, headers, body))
 
     def _refuse(self, response: Response) -> None:
@@ -312,7 +316,7 @@ class StreamProtocol(asyncio.Protocol):
             return
         frames = b"".join(answers)
         if frames:
-            if self._transport.get_write_buffer_size() > 2 * self._settings.write_bytes:
+            if self._transport.get_write_buffer_size() > self._settings.queue_bytes:
                 self._transport.abort()
                 return
             self._transport.write(frames)

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -73,9 +74,13 @@ class Up:
         return self
 
     def run(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*self._command(verb), *arguments]
         return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+            self._command(verb, *arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
         )
 
     def said(self) -> str:
@@ -92,16 +97,20 @@ class Up:
 
     def is_serving(self) -> bool:
         """Whether an authenticated request is answered."""
-        request = urllib.request.Request(
-            f"{self.ready['url']}/api/accounts/{self.ready['account_id']}/balances",
-            headers={"Authorization": f"Bearer {self.ready['api_key']}"},
-        )
+        parts = urlsplit(str(self.ready["url"]))
         context = ssl.create_default_context(cafile=str(self.ready["ca_file"]))
+        connection = HTTPSConnection(parts.hostname or "", parts.port, timeout=3, context=context)
         try:
-            with urllib.request.urlopen(request, context=context, timeout=3) as answer:
-                return answer.status == 200
-        except OSError:
+            connection.request(
+                "GET",
+                f"/api/accounts/{self.ready['account_id']}/balances",
+                headers={"Authorization": f"Bearer {self.ready['api_key']}"},
+            )
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     def processes(self) -> list[psutil.Process]:
         """Every process of any run on this data folder."""
@@ -124,8 +133,8 @@ class Up:
         finally:
             self.process.kill()
 
-    def _command(self, verb: str) -> list[str]:
-        return [self.python, "-m", "agio", verb, "--data-dir", str(self.data_dir)]
+    def _command(self, *arguments: str) -> list[str]:
+        return [self.python, "-m", "agio", *arguments, "--data-dir", str(self.data_dir)]
 
 
 def _own_variables(process: psutil.Process) -> list[str]:
@@ -222,10 +231,8 @@ class TestSupervisorKilled:
             assert again.ready["api_key"] != before["api_key"]
             assert again.is_serving()
             running = {service.pid for service in again.state().services} | {again.process.pid}
-            parents = {
-                process.pid for process in again.processes() if process.ppid() in {1, again.process.pid}
-            }
-            assert parents <= running
+            topmost = {1, again.process.pid}
+            assert {each.pid for each in again.processes() if each.ppid() in topmost} <= running
         finally:
             again.end()
 

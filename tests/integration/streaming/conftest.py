@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 import uvicorn
+import uvloop
 from prometheus_client import CollectorRegistry
 from tests.unit.streaming.fakes import (
     FakeAuthenticator,
@@ -104,6 +105,12 @@ class World:
 
     async def publish(self, name: str, key: str, pushes: list[Push]) -> None:
         await self.bus.publish(f"test.{name}.{key}", encode(pushes))
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that production runs on."""
+    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from tests.integration.streaming.conftest import World, receive, receive_one, su
 
 from agio.streaming.settings import StreamingSettings
 
+UPGRADE = b"GET /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
 
 class RawPeer:
     """A peer that writes whatever bytes it likes."""
@@ -59,8 +61,8 @@ async def raw_peer(world: World, *, token: str | None = "good") -> AsyncIterator
     key = base64.b64encode(os.urandom(16)).decode()
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     writer.write(
-        f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{authorization}\r\n".encode()
+        f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\n"
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{authorization}\r\n".encode()
     )
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101"), head
@@ -128,16 +130,16 @@ class TestBrokenFrames:
     @pytest.mark.parametrize(
         "head",
         [
-            b"GET /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-            b"GET /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            b"POST /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            UPGRADE,
+            UPGRADE + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\n",
+            UPGRADE.replace(b"GET", b"POST") + b"Sec-WebSocket-Version: 13\r\n",
         ],
     )
     async def test_broken_handshake(self, world: World, head: bytes) -> None:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", world.port, ssl=world.tls, server_hostname="127.0.0.1"
         )
-        writer.write(head)
+        writer.write(head + b"\r\n")
         status = await asyncio.wait_for(reader.readline(), 5)
         writer.transport.abort()
 

@@ -21,7 +21,7 @@ from agio.platform.db import Database
 from agio.trading import store
 from agio.trading.acceptance import Acceptance, Accepted
 from agio.trading.events import NUDGE_VENUE
-from agio.trading.jobs import SIMULATOR_DUTY, SimulatorRunner
+from agio.trading.jobs import SIMULATOR_DUTY, ClosedVenueRunner, SimulatorRunner
 from agio.trading.model import Order, OrderAction, act
 
 CASH = 100_000_000
@@ -174,6 +174,37 @@ class TestSimulatedExchange:
         await house.until(await house.place(buy(customer)), is_closed)
         prices = [execution.price for execution in (await read_books(house.engine)).executions]
         assert abs(prices[-1] - last) < last // 50
+
+
+class TestClosedVenue:
+    async def test_new_orders_are_rejected_and_resting_ones_can_be_canceled(
+        self, house: House, customer: Customer
+    ) -> None:
+        await house.start()
+        resting = await house.place(buy(customer, limit_price=9000))
+        waiting = await house.place(buy(customer, limit_price=9000))
+        for order in (resting, waiting):
+            await house.until(order, lambda stored: stored.status == "new")
+        await house.stop()
+        await house.cancel(resting, customer)
+        fresh = await house.place(buy(customer))
+        closed = ClosedVenueRunner(
+            house.engine,
+            LedgerService(house.engine, CLOCK),
+            InstrumentDirectory(house.engine, CLOCK),
+            house.bus,
+            CLOCK,
+            house.fence,
+            "SIM",
+        )
+        await closed.hear_commands()
+        orders = (await read_books(house.engine)).orders
+        assert [orders[order.order_id].status for order in (resting, waiting, fresh)] == [
+            "canceled",
+            "new",
+            "rejected",
+        ]
+        assert orders[fresh.order_id].reject_reason == "venue_closed"
 
 
 class TestCrashes:

@@ -229,7 +229,7 @@ class MemoryBookHandle:
 
 
 class FakeAuthenticator:
-    """Tokens by name: `good`, `twin`, `blind` (no scopes), `other` (organisation), `soon` (expires in 3 s)."""
+    """Tokens by name: `good`, `twin`, `blind` (no scopes), `other` (organisation), `soon` (for 3 s)."""
 
     def __init__(self) -> None:
         far = datetime.now(UTC) + timedelta(days=1)

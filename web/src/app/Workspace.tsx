@@ -7,6 +7,7 @@ import { Portfolio } from "@/features/portfolio/Portfolio.tsx";
 import { Tickers } from "@/features/tickers/Tickers.tsx";
 import { Ticket } from "@/features/ticket/Ticket.tsx";
 import { AccountFeed } from "@/shared/live/account_feed.ts";
+import { BarChannels } from "@/shared/live/bar_channels.ts";
 import { ConnectionFeed } from "@/shared/live/connection_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import { explain } from "@/shared/live/loading.ts";
@@ -26,6 +27,7 @@ interface Props {
 
 interface Feeds {
   readonly connection: ConnectionFeed;
+  readonly bars: BarChannels;
   readonly tickers: TickerFeed;
 }
 
@@ -36,8 +38,9 @@ export function Workspace({ session, onSignOut }: Props) {
 
   useEffect(() => {
     const connection = new ConnectionFeed(agio);
-    const tickers = new TickerFeed(agio, connection.stream);
-    setFeeds({ connection, tickers });
+    const bars = new BarChannels(connection.stream);
+    const tickers = new TickerFeed(agio, bars);
+    setFeeds({ connection, bars, tickers });
     return () => {
       tickers.close();
       connection.close();
@@ -139,7 +142,7 @@ function Trading({ session, feeds, instrument, account, portfolio }: TradingProp
   const pick = (price: string) => setDraft((known) => ({ price, pick: (known?.pick ?? 0) + 1 }));
   return (
     <>
-      <Chart agio={agio} stream={stream} instrument={instrument} ticker={ticker} quotes={quotes} />
+      <Chart agio={agio} bars={feeds.bars} instrument={instrument} ticker={ticker} quotes={quotes} />
       <Depth key={`book ${instrument.symbol}`} agio={agio} stream={stream} instrument={instrument} onPick={pick} />
       <Ticket
         key={`ticket ${instrument.symbol}`}

@@ -104,34 +104,34 @@ begin
             end,
             closed_at = case when u.captured = u.hold_left or u.release_n is not null then at end
         from hold_use u where h.hold_id = u.hold_id and h.state = 'open'
-    ), body as (
-        select cmd, min(organisation_id) as organisation_id, min(environment) as environment,
-            array_agg(distinct owner) filter (where owner like 'acc\_%') as owners,
+    ), told as (
+        -- Each customer is told of its own accounts; the whole journal is there to be read by its id.
+        select cmd, owner, min(organisation_id) as organisation_id, min(environment) as environment,
+            row_number() over (partition by cmd order by owner) as place,
             string_agg(
                 '{"account":"' || address || '","asset":"' || asset || '","amount":"' || posted * unit
                 || '","balance":"' || balance_after * unit || '","held":"' || held_after * unit
                 || '","version":' || version_after || '}', ',' order by n) as legs,
             -- Of a hold's own command there is one effect.
             min(hold_id) as hold_id, max(abs(held_change) * unit) as held_amount
-        from running group by cmd
+        from running where owner like 'acc\_%' group by cmd, owner
     )
     insert into platform.outbox (event_id, organisation_id, environment, channel, kind, body, occurred_at)
     -- Commands are counted on, owners within a command: no two events of a ledger share an id.
-    select 'evt_' || lpad(to_hex(current.event_no + b.cmd), 15, '0') || lpad(to_hex(o.place), 5, '0'),
-        b.organisation_id, b.environment, 'ledger:' || o.owner, w.word,
+    select 'evt_' || lpad(to_hex(current.event_no + t.cmd), 15, '0') || lpad(to_hex(t.place), 5, '0'),
+        t.organisation_id, t.environment, 'ledger:' || t.owner, w.word,
         '{"kind":"' || w.word || '",' || case when c.kind = 'P'
             then '"journal_id":"' || c.id || '",'
-            else '"journal_id":null,"hold_id":"' || b.hold_id || '","amount":"' || b.held_amount || '",' end
+            else '"journal_id":null,"hold_id":"' || t.hold_id || '","amount":"' || t.held_amount || '",' end
         || '"source":' || to_json(c.source) || ',"reference":' || coalesce(to_json(c.reference)::text, 'null')
-        || ',"legs":[' || b.legs || ']}',
+        || ',"legs":[' || t.legs || ']}',
         at
-    from body b
+    from told t
     join unnest(kinds, ids, sources, refs) with ordinality as c (kind, id, source, reference, cmd)
-        on c.cmd = b.cmd
+        on c.cmd = t.cmd
     cross join lateral (select case c.kind
         when 'P' then 'journal_posted' when 'H' then 'hold_placed' else 'hold_released' end) w (word)
-    cross join lateral unnest(b.owners) with ordinality as o (owner, place)
-    order by b.cmd;
+    order by t.cmd;
 
     update head set
         batch_no = current.batch_no + case when journal_count > 0 then 1 else 0 end,

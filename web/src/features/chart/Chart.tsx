@@ -1,6 +1,7 @@
-import { decimal, type Agio, type Instrument, type Interval, type Stream } from "agio-sdk";
+import { decimal, type Agio, type Instrument, type Interval } from "agio-sdk";
 import { useEffect, useRef, useState } from "react";
 import { compact, grouped, NOTHING, signed, tone } from "@/shared/format.ts";
+import type { BarChannels } from "@/shared/live/bar_channels.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
 import type { QuoteFeed } from "@/shared/live/quote_feed.ts";
 import type { Ticker } from "@/shared/live/ticker_feed.ts";
@@ -15,13 +16,13 @@ const INTERVALS = [
 
 interface Props {
   readonly agio: Agio;
-  readonly stream: Stream;
+  readonly bars: BarChannels;
   readonly instrument: Instrument;
   readonly ticker: FrameStore<Ticker>;
   readonly quotes: QuoteFeed;
 }
 
-export function Chart({ agio, stream, instrument, ticker, quotes }: Props) {
+export function Chart({ agio, bars, instrument, ticker, quotes }: Props) {
   const [interval, setInterval] = useState<Interval>("1m");
   return (
     <section className="panel area-chart" aria-label={`Chart of ${instrument.symbol}`}>
@@ -29,7 +30,7 @@ export function Chart({ agio, stream, instrument, ticker, quotes }: Props) {
       <Candles
         key={`${instrument.symbol} ${interval}`}
         agio={agio}
-        stream={stream}
+        bars={bars}
         instrument={instrument}
         interval={interval}
         tools={<Choice label="Interval" tabs={INTERVALS} selected={interval} onSelect={setInterval} />}
@@ -85,22 +86,22 @@ function Figure({ label, text }: { readonly label: string; readonly text: string
 
 interface CandlesProps {
   readonly agio: Agio;
-  readonly stream: Stream;
+  readonly bars: BarChannels;
   readonly instrument: Instrument;
   readonly interval: Interval;
   readonly tools: React.ReactNode;
 }
 
-function Candles({ agio, stream, instrument, interval, tools }: CandlesProps) {
+function Candles({ agio, bars, instrument, interval, tools }: CandlesProps) {
   const box = useRef<HTMLDivElement>(null);
   const [chart, setChart] = useState<CandleChart | null>(null);
 
   useEffect(() => {
     if (box.current === null) return undefined;
-    const made = new CandleChart(box.current, agio, stream, instrument, interval);
+    const made = new CandleChart(box.current, agio, bars, instrument, interval);
     setChart(made);
     return () => made.close();
-  }, [agio, stream, instrument, interval]);
+  }, [agio, bars, instrument, interval]);
 
   return (
     <div className="chart">

@@ -1,6 +1,6 @@
 /** Candles and volume on a canvas: history from REST, the newest bars from the stream, once per frame. */
 
-import type { Agio, Bar, Instrument, Interval, Stream, Subscription } from "agio-sdk";
+import type { Agio, Bar, Instrument, Interval } from "agio-sdk";
 import {
   CandlestickSeries,
   ColorType,
@@ -15,6 +15,7 @@ import {
   type MouseEventParams,
   type UTCTimestamp,
 } from "lightweight-charts";
+import type { BarChannels } from "@/shared/live/bar_channels.ts";
 import { FrameStore } from "@/shared/live/frame_store.ts";
 import { failedWith, LOADING, READY, type Loading } from "@/shared/live/loading.ts";
 
@@ -34,7 +35,7 @@ export class CandleChart {
   private readonly chart: IChartApi;
   private readonly candles: ISeriesApi<"Candlestick">;
   private readonly volumes: ISeriesApi<"Histogram">;
-  private readonly subscription: Subscription<Bar>;
+  private readonly stopListening: () => void;
   private readonly bars = new Map<number, Bar>();
   private readonly changed = new Set<number>();
   private newest = 0;
@@ -48,7 +49,7 @@ export class CandleChart {
   constructor(
     box: HTMLElement,
     private readonly agio: Agio,
-    stream: Stream,
+    channels: BarChannels,
     private readonly instrument: Instrument,
     private readonly interval: Interval,
   ) {
@@ -76,16 +77,15 @@ export class CandleChart {
     this.chart.subscribeCrosshairMove(this.point);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(this.ranged);
     this.store = new FrameStore(() => this.build());
-    this.subscription = stream.subscribe<Bar>(`bars:${instrument.symbol}:${interval}`, {
-      tier: "100ms",
-      onMessage: ({ data }) => this.take(data),
+    this.stopListening = channels.listen(instrument.symbol, interval, {
+      onBar: (bar) => this.take(bar),
       onConfirmed: () => void this.load(),
     });
   }
 
   close(): void {
     this.isClosed = true;
-    this.subscription.close();
+    this.stopListening();
     this.chart.remove();
   }
 

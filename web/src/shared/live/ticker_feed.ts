@@ -1,6 +1,7 @@
 /** The list of instruments: last price, the session's figures and a sparkline, from one-minute bars. */
 
-import { decimal, type Agio, type Bar, type Instrument, type Stream, type Subscription } from "agio-sdk";
+import { decimal, type Agio, type Bar, type Instrument } from "agio-sdk";
+import type { BarChannels } from "./bar_channels.ts";
 import { FrameStore } from "./frame_store.ts";
 import { failedWith, LOADING, READY, type Loading } from "./loading.ts";
 
@@ -41,7 +42,7 @@ export class TickerFeed {
 
   constructor(
     private readonly agio: Agio,
-    private readonly stream: Stream,
+    private readonly channels: BarChannels,
   ) {
     this.list = new FrameStore(() => ({ loading: this.loading, instruments: this.instruments }));
     void this.refresh();
@@ -81,33 +82,28 @@ export class TickerFeed {
 
   private follow(instrument: Instrument): void {
     if (!this.tapes.has(instrument.symbol)) {
-      this.tapes.set(instrument.symbol, new SymbolTicker(this.agio, this.stream, instrument));
+      this.tapes.set(instrument.symbol, new SymbolTicker(this.agio, this.channels, instrument));
     }
   }
 }
 
 class SymbolTicker {
   readonly store: FrameStore<Ticker>;
-  private readonly subscription: Subscription<Bar>;
+  readonly close: () => void;
   private readonly session = new SessionBars();
   private direction: "up" | "down" | null = null;
   private ticks = 0;
 
   constructor(
     private readonly agio: Agio,
-    stream: Stream,
+    channels: BarChannels,
     private readonly instrument: Instrument,
   ) {
     this.store = new FrameStore(() => this.build());
-    this.subscription = stream.subscribe<Bar>(`bars:${instrument.symbol}:1m`, {
-      tier: "250ms",
-      onMessage: (message) => this.take(message.data),
+    this.close = channels.listen(instrument.symbol, "1m", {
+      onBar: (bar) => this.take(bar),
       onConfirmed: () => void this.load(),
     });
-  }
-
-  close(): void {
-    this.subscription.close();
   }
 
   /** Read the session so far; again after each reconnection, so that nothing is missing in between. */
