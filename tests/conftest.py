@@ -40,6 +40,15 @@ class Databases(NamedTuple):
     name: str
 
 
+FOLDER_ORDER = ("architecture", "unit", "integration", "security", "conformance", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: what is broken says so early."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: FOLDER_ORDER.index(item.path.relative_to(tests).parts[0]))
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder that the unprivileged account of an embedded server can enter."""

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.harness import Platform
 
 from agio_sdk import Agio
+from benchmarks.harness import Platform
 
 
 @pytest.fixture(scope="session")

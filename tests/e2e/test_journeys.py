@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import aiohttp
 import pytest
-from benchmarks.harness import Platform
 
 from agio_sdk import Agio, ApiError
 from agio_sdk.models import Balance, Execution, Order, Page, Trade
+from benchmarks.harness import Platform
 
 
 class TestAnOrder:

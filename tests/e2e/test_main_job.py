@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.harness import Platform
 
 from agio.app.run_state import RunFolder, ServiceState
 from agio.ledger.verify import verify
 from agio.platform.db import Database
 from agio_sdk import Agio, ApiError, OutcomeUnknown
 from agio_sdk.models import CLOSED_STATUSES, Execution, Order, Trade
+from benchmarks.harness import Platform
 
 TAPE = "market/es_ticks_2013-09-01_to_03_0830.csv.gz"
 TRADES = 141_996

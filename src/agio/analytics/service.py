@@ -24,7 +24,7 @@ from agio.analytics.store import Portfolio
 from agio.analytics.valuer import Facts, Latest, Valuer
 from agio.custody.api import Custody
 from agio.kernel.ids import AccountId, OrganisationId, PortfolioId, is_id, new_id
-from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.page import Page, check_limit, encode_cursor, read_id_cursor
 from agio.kernel.problem import NotFound
 from agio.kernel.time import format_micros
 from agio.ledger.api import Ledger
@@ -111,9 +111,7 @@ class AnalyticsService:
     async def portfolios(self, scope: Scope, limit: int, cursor: str | None) -> Page[Portfolio]:
         """Oldest first."""
         check_limit(limit)
-        after = decode_cursor(cursor).get("after") if cursor is not None else ""
-        if not isinstance(after, str):
-            raise InvalidCursor("use next_cursor exactly as the previous page gave it")
+        after = read_id_cursor(cursor, "after", "pft") or ""
         async with self._database.transaction(scope) as tx:
             found = await store.list_portfolios(tx, after, limit + 1)
         more = found[limit - 1].portfolio_id if len(found) > limit else None

@@ -21,6 +21,7 @@ from agio.platform.embedded.postgres import STOP_STEPS
 
 TICK_SECONDS = 0.1
 IDLE_TICK_SECONDS = 0.5
+TROUBLED_SECONDS = 5.0
 FAILURES_BEFORE_GIVING_UP = 5
 UPKEEP_SECONDS = 3600.0
 LOG_CHECK_SECONDS = 30.0
@@ -107,7 +108,12 @@ class Supervisor:
     def watch(self) -> None:
         """Keep everything running until a signal asks to stop."""
         while not self._inbox.is_stop_requested:
-            self._tick()
+            try:
+                self._tick()
+            except OSError as error:
+                # A full disk, say: what runs must go on running.
+                self._reporter.trouble(f"looking after the processes failed: {error}")
+                self._inbox.wait(TROUBLED_SECONDS)
             is_calm = all(watched.status is Status.READY for watched in self._watched)
             self._inbox.wait(IDLE_TICK_SECONDS if is_calm else TICK_SECONDS)
 

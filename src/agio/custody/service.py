@@ -15,7 +15,7 @@ from agio.custody.model import (
     parse_amount,
 )
 from agio.kernel.ids import AccountId, JournalId, OrganisationId, TransferId, is_id, new_id
-from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.page import Page, check_limit, encode_cursor, read_id_cursor
 from agio.ledger.api import Asset, Balance, Entry, Environment, Ledger
 from agio.platform.clock import Clock
 from agio.platform.db import Database, Transaction
@@ -59,7 +59,7 @@ class CustodyService:
     async def accounts(self, tx: Transaction, limit: int, cursor: str | None) -> Page[Account]:
         """Accounts, oldest first."""
         check_limit(limit)
-        found = await store.select_accounts(tx, _read_cursor(cursor, "after", "acc") or "", limit + 1)
+        found = await store.select_accounts(tx, read_id_cursor(cursor, "after", "acc") or "", limit + 1)
         items = found[:limit]
         more = encode_cursor({"after": items[-1].account_id}) if len(found) > limit else None
         return Page(items, more)
@@ -127,7 +127,7 @@ class CustodyService:
         check_limit(limit)
         if account_id is not None:
             await self._account(tx, account_id)
-        found = await store.select_transfers(tx, account_id, _read_cursor(cursor, "before", "trf"), limit + 1)
+        found = await store.select_transfers(tx, account_id, read_id_cursor(cursor, "before", "trf"), limit + 1)
         items = found[:limit]
         more = encode_cursor({"before": items[-1].transfer_id}) if len(found) > limit else None
         return Page(items, more)
@@ -145,12 +145,3 @@ class CustodyService:
                 f"no asset {asset[:_SHOWN]!r}", extra={"field": field, "known": sorted(known)[:100]}
             )
         return known[asset]
-
-
-def _read_cursor(cursor: str | None, name: str, prefix: str) -> str | None:
-    if cursor is None:
-        return None
-    value = decode_cursor(cursor).get(name)
-    if not isinstance(value, str) or not is_id(value, prefix):
-        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
-    return value

@@ -23,7 +23,7 @@ from agio.identity.model import (
 from agio.identity.ports import Announcer, Unannounced
 from agio.identity.settings import IdentitySettings
 from agio.kernel.ids import KeyId, OrganisationId, new_id
-from agio.kernel.page import Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.page import Page, check_limit, encode_cursor, read_id_cursor
 from agio.kernel.problem import Conflict, InvalidRequest, NotFound
 from agio.platform.clock import Clock
 from agio.platform.crypto import hash_token, mint_token
@@ -159,7 +159,7 @@ class IdentityService:
     async def list_keys(self, principal: Principal, limit: int, cursor: str | None) -> Page[ApiKey]:
         """The keys of the caller's environment, oldest first, those that ended included."""
         check_limit(limit)
-        after = str(decode_cursor(cursor).get("after", "")) if cursor else ""
+        after = read_id_cursor(cursor, "after", "key") or ""
         async with self._database.transaction(principal.scope) as tx:
             keys = await store.list_keys(tx, after, limit + 1)
         has_more = len(keys) > limit

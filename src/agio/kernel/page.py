@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from agio.kernel.ids import is_id
 from agio.kernel.problem import InvalidRequest
 
 T = TypeVar("T")
@@ -43,6 +44,16 @@ def decode_cursor(cursor: str) -> dict[str, str | int]:
         )
     except (binascii.Error, UnicodeEncodeError, msgspec.MsgspecError) as error:
         raise InvalidCursor("use next_cursor exactly as the previous page gave it") from error
+
+
+def read_id_cursor(cursor: str | None, name: str, prefix: str) -> str | None:
+    """The id at which a page begins; None without a cursor. Raises InvalidCursor for another list's cursor."""
+    if cursor is None:
+        return None
+    value = decode_cursor(cursor).get(name)
+    if not isinstance(value, str) or not is_id(value, prefix):
+        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
+    return value
 
 
 def check_limit(limit: int) -> int:

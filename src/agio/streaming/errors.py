@@ -78,6 +78,14 @@ class RateLimited(Problem):
     title = "Too fast"
 
 
+class InvalidHandshake(Problem):
+    """This is no WebSocket handshake of RFC 6455, or none of the offered subprotocols exists here."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "invalid_handshake"
+    title = "Invalid handshake"
+
+
 class Unauthenticated(Problem):
     """Nothing but `auth` and `ping` is answered before the connection is authenticated."""
 

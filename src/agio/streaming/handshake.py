@@ -5,10 +5,13 @@ from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
+from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 
 from agio.kernel.problem import NotFound, Problem
+from agio.platform.http.edge import complete_headers, is_local_host, read_request_id
+from agio.platform.http.problems import PROBLEM_MEDIA_TYPE, problem_members
 from agio.streaming.encoding import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
 from agio.streaming.errors import OriginNotAllowed
 
@@ -74,27 +77,30 @@ def require_origin(request: UpgradeRequest, allowed: Sequence[str]) -> None:
     raise OriginNotAllowed("allow this origin with AGIO_ALLOWED_ORIGINS if it is yours")
 
 
-def problem_body(problem: Problem) -> bytes:
-    """RFC 9457 JSON of a refused handshake."""
-    return msgspec.json.encode(
-        {
-            "type": f"/problems/{problem.code}",
-            "title": problem.title,
-            "status": int(problem.status),
-            "detail": problem.detail,
-            "code": problem.code,
-            **problem.extra,
-        }
-    )
-
-
-def problem_headers(problem: Problem) -> dict[str, str]:
-    headers = {"Content-Type": "application/problem+json", **problem.headers}
+def refusal(problem: Problem, request: Request) -> Response:
+    """The RFC 9457 answer to a refused handshake, with the headers that every HTTP answer has."""
+    asked = _raw(request.headers)
+    request_id, is_local = read_request_id(asked), is_local_host(asked)
+    body = msgspec.json.encode(problem_members(problem, request.path.partition("?")[0], request_id))
+    headers = Headers({"Content-Type": PROBLEM_MEDIA_TYPE, **problem.headers})
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("Retry-After", "2")
-    return headers
+    headers["Connection"] = "close"
+    headers["Content-Length"] = str(len(body))
+    status = HTTPStatus(problem.status)
+    complete = Headers()
+    for name, value in complete_headers(_raw(headers), request_id, is_local=is_local):
+        complete[name.decode("latin-1")] = value.decode("latin-1")
+    return Response(status.value, status.phrase, complete, body)
+
+
+def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+        for name, value in headers.raw_items()
+    ]
 
 
 def _read_door(path: str) -> str | None:

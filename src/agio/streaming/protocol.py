@@ -10,14 +10,12 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import ClassVar, Protocol, cast
 
 import structlog
 from typing_extensions import override
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -25,13 +23,12 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from agio.kernel.problem import Problem, Unavailable
-from agio.streaming.errors import CloseCode
+from agio.streaming.errors import CloseCode, InvalidHandshake
 from agio.streaming.handshake import (
     UpgradeRequest,
     choose_subprotocol,
-    problem_body,
-    problem_headers,
     read_request,
+    refusal,
 )
 from agio.streaming.ports import Wire
 from agio.streaming.rates import TokenBucket
@@ -217,7 +214,8 @@ class StreamProtocol(asyncio.Protocol):
         self._path = request.path
         response = self._frames.accept(request)
         if response.status_code != 101:
-            self._refuse(response)
+            reason = self._frames.handshake_exc
+            self._refuse(InvalidHandshake(str(reason or "send a handshake of RFC 6455")), request)
             return
         if self._transport is not None:
             # A peer that sends more before the answer can wait.
@@ -230,11 +228,11 @@ class StreamProtocol(asyncio.Protocol):
                 asked = self._read_request(request)
                 session = await self.door.admit(asked, self._frames.subprotocol, self)
         except Problem as problem:
-            self._refuse_problem(problem)
+            self._refuse(problem, request)
             return
         except Exception:
             log.exception("stream_handshake_failed")
-            self._refuse_problem(Unavailable("try again in a few seconds"))
+            self._refuse(Unavailable("try again in a few seconds"), request)
             return
         finally:
             self._handshake = None
@@ -255,17 +253,10 @@ class StreamProtocol(asyncio.Protocol):
         is_secure = self._transport.get_extra_info("ssl_object") is not None
         return read_request(request, address, is_secure=is_secure)
 
-    def _refuse_problem(self, problem: Problem) -> None:
-        body = problem_body(problem)
-        status = HTTPStatus(problem.status)
-        headers = Headers(Connection="close", **problem_headers(problem))
-        headers["Content-Length"] = str(len(body))
-        self._refuse(Response(status.value, status.phrase, headers, body))
-
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, problem: Problem, request: Request) -> None:
         if self._transport is None:
             return
-        self._frames.send_response(response)
+        self._frames.send_response(refusal(problem, request))
         self._write_answers()
         self._expect_end()
 

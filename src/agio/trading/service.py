@@ -1,13 +1,12 @@
 """Use cases of the API: place, cancel, read."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from agio.custody.api import Account, Custody
 from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, OrderId, new_id
 from agio.kernel.money import format_decimal
-from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor, read_id_cursor
 from agio.kernel.problem import NotFound, Problem
 from agio.ledger.api import InsufficientFunds, Ledger, Result, ResultCode, problem_of
 from agio.marketdata.api import Instrument, Instruments, Market, UnknownInstrument
@@ -26,7 +25,6 @@ from agio.trading.settings import TradingSettings
 
 CANCEL_LIMIT = 1000
 
-Position = TypeVar("Position", str, int)
 
 
 class TradingService:
@@ -133,7 +131,7 @@ class TradingService:
         check_limit(limit)
         if wanted.account_id is not None:
             await self._custody.account(principal, wanted.account_id)
-        before = _read_cursor(cursor, str)
+        before = read_id_cursor(cursor, "before", "ord")
         async with self._database.transaction(principal.scope) as tx:
             found = await store.list_orders(tx, wanted, before, limit + 1)
         items = found[:limit]
@@ -154,7 +152,7 @@ class TradingService:
             await self._custody.account(principal, account_id)
         if order_id is not None:
             await self.order(principal, order_id)
-        before = _read_cursor(cursor, int)
+        before = _read_number(cursor)
         async with self._database.transaction(principal.scope) as tx:
             found = await store.list_executions(tx, account_id, order_id, before, limit + 1)
         items = found[:limit]
@@ -204,12 +202,12 @@ class TradingService:
         return _not_enough(order, required, balances[0].available if balances else 0)
 
 
-def _read_cursor(cursor: str | None, kind: type[Position]) -> Position | None:
-    """Where a page begins: before this order id or execution number. Raises InvalidCursor."""
+def _read_number(cursor: str | None) -> int | None:
+    """The execution number before which a page begins. Raises InvalidCursor."""
     if cursor is None:
         return None
     before = decode_cursor(cursor).get("before")
-    if not isinstance(before, kind):
+    if not isinstance(before, int):
         raise InvalidCursor("use next_cursor exactly as the previous page gave it")
     return before
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 import pytest
 
 from agio.app.run_state import RunFolder, RunState
 from agio.platform.embedded.accounts import Account, can_run, server_account
+from agio.platform.embedded.postgres import EmbeddedPostgres
 
 CHILDREN = ("postgres", "nats", "engine", "api")
 START_SECONDS = 120
@@ -299,6 +301,28 @@ class TestOtherUsers:
             assert owners == {account.uid}
         finally:
             platform.end()
+
+
+class TestExternalServers:
+    def test_two_urls_replace_both_servers(
+        self, folder: Path, embedded_postgres: EmbeddedPostgres, nats_url: str
+    ) -> None:
+        with psycopg.connect(embedded_postgres.url(), autocommit=True) as connection:
+            connection.execute("create database external_servers")
+        environment = {
+            **clean_environment(),
+            "AGIO_DATABASE_URL": embedded_postgres.url(database="external_servers"),
+            "AGIO_NATS_URL": nats_url,
+        }
+        platform = Up(folder / "external", environment=environment).start()
+        try:
+            assert platform.is_serving()
+            assert [service.name for service in platform.state().services] == ["engine", "api"]
+            assert not (platform.data_dir / "postgres").exists()
+        finally:
+            platform.end()
+            with psycopg.connect(embedded_postgres.url(), autocommit=True) as connection:
+                connection.execute("drop database external_servers with (force)")
 
 
 def _python_for(account: Account) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -55,6 +55,7 @@ async def serve(protocol: type[StreamProtocol], tls: TlsFiles | None) -> AsyncIt
 
 
 GOOD = "good"
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 class World:
@@ -107,10 +108,9 @@ class World:
         await self.bus.publish(f"test.{name}.{key}", encode(pushes))
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, LoopFactory]:
     """The loop that production runs on."""
-    return uvloop.EventLoopPolicy()
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -60,10 +60,9 @@ async def raw_peer(world: World, *, token: str | None = "good") -> AsyncIterator
     )
     key = base64.b64encode(os.urandom(16)).decode()
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
-    writer.write(
-        f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\n"
-        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{authorization}\r\n".encode()
-    )
+    host = f"Host: 127.0.0.1:{world.port}\r\n"
+    secrets = f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{authorization}\r\n"
+    writer.write(UPGRADE.replace(b"Host: x\r\n", host.encode()) + secrets.encode())
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101"), head
     try:

@@ -11,10 +11,11 @@ from agio.platform.channels import Push
 
 TINY = msgspec.structs.replace(
     QUICK,
+    tick_seconds=0.01,
     ring_messages=6,
     replay_page=4,
-    chunk_bytes=250,
-    queue_bytes=4_000,
+    chunk_bytes=900,
+    queue_bytes=6_000,
     write_bytes=600,
     lag_seconds=60.0,
     queue_seconds=60.0,
@@ -135,3 +136,22 @@ async def _trade(edge: Edge, plan: object, later: list[Push]) -> None:
 @given(steps)
 def test_each_message_once_and_in_order(plan: list[tuple[str, object]]) -> None:
     asyncio.run(follow(plan))
+
+
+async def test_replay_ends_amid_a_batch_that_waits_for_its_tick() -> None:
+    """Replayed up to 2 while 2 and 3 go out together: 2 is not repeated."""
+    async with running_edge(msgspec.structs.replace(QUICK, tick_seconds=0.2)) as edge:
+        first = await edge.connect("twin")
+        await first.ask(op="sub", ch=["trades:ES"])
+        await edge.trade(1)
+        await asyncio.sleep(0.02)
+        await edge.trade(1)
+        client = await edge.connect()
+        await client.ask(op="sub", ch=[{"ch": "trades:ES", "from": {"seq": 0}}])
+        await asyncio.sleep(0.02)
+        await edge.trade(1)
+        await client.wait_until(lambda: len(client.pushes()) >= 3)
+        await first.wait_until(lambda: len(first.pushes()) >= 3)
+
+        assert client.sequences() == [1, 2, 3]
+        assert first.sequences() == [1, 2, 3]

@@ -2,11 +2,13 @@ import type { Account, Instrument, Portfolio as PortfolioModel } from "agio-sdk"
 import { useEffect, useState } from "react";
 import { Blotter } from "@/features/blotter/Blotter.tsx";
 import { Depth } from "@/features/book/Depth.tsx";
+import { TradesPanel } from "@/features/book/Tape.tsx";
 import { Chart } from "@/features/chart/Chart.tsx";
 import { Portfolio } from "@/features/portfolio/Portfolio.tsx";
 import { Tickers } from "@/features/tickers/Tickers.tsx";
 import { Ticket } from "@/features/ticket/Ticket.tsx";
 import { AccountFeed } from "@/shared/live/account_feed.ts";
+import { BookFeed } from "@/shared/live/book_feed.ts";
 import { BarChannels } from "@/shared/live/bar_channels.ts";
 import { ConnectionFeed } from "@/shared/live/connection_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
@@ -14,6 +16,7 @@ import { explain } from "@/shared/live/loading.ts";
 import { PortfolioFeed } from "@/shared/live/portfolio_feed.ts";
 import { QuoteFeed } from "@/shared/live/quote_feed.ts";
 import { TickerFeed } from "@/shared/live/ticker_feed.ts";
+import { TradesFeed } from "@/shared/live/trades_feed.ts";
 import { Notice, Panel } from "@/shared/Panel.tsx";
 import type { PriceDraft } from "@/shared/price_draft.ts";
 import { Header } from "./Header.tsx";
@@ -102,6 +105,13 @@ function Waiting({ failure, isAccountMissing }: { readonly failure: string | nul
   );
 }
 
+interface SymbolFeeds {
+  readonly symbol: string;
+  readonly quotes: QuoteFeed;
+  readonly book: BookFeed;
+  readonly trades: TradesFeed;
+}
+
 interface TradingProps {
   readonly session: Session;
   readonly feeds: Feeds;
@@ -115,16 +125,22 @@ function Trading({ session, feeds, instrument, account, portfolio }: TradingProp
   const { agio, me } = session;
   const { stream } = feeds.connection;
   const [draft, setDraft] = useState<PriceDraft | null>(null);
-  const [quotes, setQuotes] = useState<QuoteFeed | null>(null);
+  const [symbolFeeds, setSymbolFeeds] = useState<SymbolFeeds | null>(null);
   const [money, setMoney] = useState<{ account: AccountFeed; portfolio: PortfolioFeed | null } | null>(null);
   const portfolioId = portfolio?.portfolio_id ?? null;
 
   useEffect(() => {
-    const feed = new QuoteFeed(stream, instrument.symbol);
-    setQuotes(feed);
+    const quotes = new QuoteFeed(stream, instrument.symbol);
+    const book = new BookFeed(stream, instrument.symbol);
+    const trades = new TradesFeed(agio, stream, instrument.symbol);
+    setSymbolFeeds({ symbol: instrument.symbol, quotes, book, trades });
     setDraft(null);
-    return () => feed.close();
-  }, [stream, instrument.symbol]);
+    return () => {
+      quotes.close();
+      book.close();
+      trades.close();
+    };
+  }, [agio, stream, instrument.symbol]);
 
   useEffect(() => {
     const ofPortfolio = portfolioId === null ? null : new PortfolioFeed(agio, stream, portfolioId);
@@ -136,24 +152,28 @@ function Trading({ session, feeds, instrument, account, portfolio }: TradingProp
     };
   }, [agio, stream, account.account_id, portfolioId]);
 
-  if (quotes === null || money === null) return null;
+  if (symbolFeeds === null || money === null || symbolFeeds.symbol !== instrument.symbol) return null;
+  const { quotes, book, trades } = symbolFeeds;
   const ticker = feeds.tickers.ticker(instrument.symbol);
   const canTrade = me.scopes.includes("orders:write");
   const pick = (price: string) => setDraft((known) => ({ price, pick: (known?.pick ?? 0) + 1 }));
   return (
     <>
       <Chart agio={agio} bars={feeds.bars} instrument={instrument} ticker={ticker} quotes={quotes} />
-      <Depth key={`book ${instrument.symbol}`} agio={agio} stream={stream} instrument={instrument} onPick={pick} />
-      <Ticket
-        key={`ticket ${instrument.symbol}`}
-        agio={agio}
-        instrument={instrument}
-        account={money.account}
-        ticker={ticker}
-        quotes={quotes}
-        draft={draft}
-        canTrade={canTrade}
-      />
+      <TradesPanel instrument={instrument} book={book} trades={trades} />
+      <div className="area-side">
+        <Depth instrument={instrument} book={book} trades={trades} onPick={pick} />
+        <Ticket
+          key={instrument.symbol}
+          agio={agio}
+          instrument={instrument}
+          account={money.account}
+          ticker={ticker}
+          quotes={quotes}
+          draft={draft}
+          canTrade={canTrade}
+        />
+      </div>
       <Blotter agio={agio} account={money.account} canTrade={canTrade} />
       <Portfolio feed={money.portfolio} account={money.account} currency={portfolio?.base_currency ?? account.base_currency} />
     </>

@@ -4,6 +4,9 @@ import { decimal } from "agio-sdk";
 
 export const NOTHING = "–";
 
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+const AVERAGE_DECIMALS = 4;
+
 /** "1234567.50" as "1,234,567.50"; decimals as the server wrote them. */
 export function grouped(text: string | null | undefined): string {
   if (text === null || text === undefined) return NOTHING;
@@ -29,6 +32,17 @@ export function rounded(text: string | null | undefined, scale: number): string 
 export function quantity(text: string | null | undefined): string {
   if (text === null || text === undefined) return NOTHING;
   return grouped(text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+}
+
+/** How many decimals a step such as a lot needs: 2 for "0.01000000". */
+export function decimalsOf(step: string): number {
+  return (step.split(".")[1] ?? "").replace(/0+$/, "").length;
+}
+
+/** A quantity with the decimals of its lot, so that columns align. */
+export function sized(text: string, lotDecimals: number): string {
+  const value = decimal.parse(text);
+  return value !== null && value.scale > lotDecimals ? rounded(text, lotDecimals) : grouped(text);
 }
 
 /** Thousands and millions in short, for volumes: "12.4K", "3.05M". */
@@ -76,10 +90,19 @@ export function clock(instant: string | null | undefined, withMillis = false): s
   return instant.slice(11, 19) + millis;
 }
 
-/** "09-01 17:00:00" in UTC. */
-export function dayAndClock(instant: string | null | undefined): string {
-  if (instant === null || instant === undefined) return NOTHING;
-  return `${instant.slice(5, 10)} ${clock(instant)}`;
+/** "17:00:00" of today, "1 Sep 17:00:00" of other days, in UTC. */
+export function moment(instant: string | null | undefined, now: Date = new Date()): string {
+  if (instant === null || instant === undefined || instant.length < 19) return NOTHING;
+  if (instant.slice(0, 10) === now.toISOString().slice(0, 10)) return clock(instant);
+  return `${Number(instant.slice(8, 10))} ${MONTHS[Number(instant.slice(5, 7)) - 1] ?? ""} ${clock(instant)}`;
+}
+
+/** An average to four decimals at most and two at least, or to the precision of `reference`, a price. */
+export function average(text: string | null, reference: string | null = null): string {
+  if (text === null) return NOTHING;
+  const decimals = reference?.split(".")[1]?.length;
+  if (decimals !== undefined) return rounded(text, decimals);
+  return rounded(text, AVERAGE_DECIMALS).replace(/(\.\d\d\d*?)0+$/, "$1");
 }
 
 /** Words of a code: "partially_filled" as "Partially filled". */

@@ -35,13 +35,16 @@ def server_account() -> Account | None:
     return Account(name, entries[name].pw_uid, entries[name].pw_gid)
 
 
-def make_folder(folder: Path, mode: int = 0o711) -> None:
-    """Create a folder with exactly this mode; one that exists keeps the mode that its owner gave it."""
+def make_folder(folder: Path, mode: int | None = None) -> None:
+    """Create a folder with exactly this mode; one that exists keeps the mode that its owner gave it.
+
+    The default is private, except that root's folders can be passed through by the servers' account.
+    """
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
-    folder.chmod(mode)
+    folder.chmod(mode if mode is not None else 0o711 if os.geteuid() == 0 else 0o700)
 
 
 def can_enter(account: Account, folder: Path) -> bool:

@@ -59,7 +59,7 @@ class Edge:
     async def _exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         request_id = read_request_id(scope["headers"])
         scope["state"]["request_id"] = request_id
-        is_local = _is_local(scope["headers"])
+        is_local = is_local_host(scope["headers"])
         status = 500
 
         async def send_with_headers(message: Message) -> None:
@@ -108,7 +108,7 @@ def complete_headers(
     return complete
 
 
-def _is_local(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def is_local_host(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """On localhost, strict transport security would lock a developer out of every other port's plain HTTP."""
     host = next((value for name, value in headers if name == b"host"), b"")
     return host.decode("latin-1").startswith(_LOCAL_HOSTS)

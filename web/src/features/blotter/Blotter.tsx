@@ -1,6 +1,6 @@
 import type { Agio, Execution, Order } from "agio-sdk";
 import { useState, type ReactNode } from "react";
-import { dayAndClock, grouped, NOTHING, quantity, words } from "@/shared/format.ts";
+import { average, grouped, moment, NOTHING, quantity, words } from "@/shared/format.ts";
 import type { AccountFeed } from "@/shared/live/account_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import { explain } from "@/shared/live/loading.ts";
@@ -67,12 +67,11 @@ function OpenOrders({ account, onCancel }: OpenOrdersProps) {
   const { loading, open } = useLive(account.orders);
   return (
     <Content loading={loading} isEmpty={open.length === 0} empty="No open orders.">
-      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Quantity", "Price", "Filled", "Status", ""]} texts={4}>
+      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Status", "Quantity", "Price", "Filled", ""]} texts={5}>
         {open.map((order) => (
           <tr key={order.order_id}>
             <OrderStart order={order} />
             <td>{quantity(order.filled_quantity)}</td>
-            <td className="text">{words(order.status)}</td>
             <td>
               {onCancel !== null && order.status !== "pending_cancel" && (
                 <button type="button" className="row-action" aria-label={`Cancel order ${order.order_id}`} onClick={() => onCancel(order)}>
@@ -91,17 +90,13 @@ function History({ account }: { readonly account: AccountFeed }) {
   const { loading, closed } = useLive(account.orders);
   return (
     <Content loading={loading} isEmpty={closed.length === 0} empty="No finished orders yet.">
-      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Quantity", "Price", "Filled", "Average", "Fees", "Status"]} texts={4}>
+      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Status", "Quantity", "Price", "Filled", "Average", "Fees"]} texts={5}>
         {closed.map((order) => (
           <tr key={order.order_id}>
             <OrderStart order={order} />
             <td>{quantity(order.filled_quantity)}</td>
-            <td>{grouped(order.average_price)}</td>
+            <td title={order.average_price ?? undefined}>{average(order.average_price, order.limit_price)}</td>
             <td>{grouped(order.fees)}</td>
-            <td className={`text status-${order.status}`} title={order.reject_reason ?? undefined}>
-              {words(order.status)}
-              {order.reject_reason !== null && <span className="reason">{words(order.reject_reason)}</span>}
-            </td>
           </tr>
         ))}
       </Table>
@@ -112,11 +107,14 @@ function History({ account }: { readonly account: AccountFeed }) {
 function OrderStart({ order }: { readonly order: Order }) {
   return (
     <>
-      <td className="text muted">{dayAndClock(order.created_at)}</td>
+      <td className="text muted">{moment(order.created_at)}</td>
       <td className="text strong">{order.symbol}</td>
       <td className={`text side-${order.side}`}>{words(order.side)}</td>
       <td className="text">
         {words(order.type)} <span className="muted">{order.time_in_force.toUpperCase()}</span>
+      </td>
+      <td className={`text status-${order.status}`} title={order.reject_reason === null ? undefined : words(order.reject_reason)}>
+        {words(order.status)}
       </td>
       <td>{quantity(order.quantity)}</td>
       <td>{order.limit_price === null ? NOTHING : grouped(order.limit_price)}</td>
@@ -131,7 +129,7 @@ function Fills({ account }: { readonly account: AccountFeed }) {
       <Table heads={["Time UTC", "Symbol", "Side", "Liquidity", "Quantity", "Price", "Fee", "Market trade"]} texts={4}>
         {fills.map((fill: Execution) => (
           <tr key={fill.execution_id}>
-            <td className="text muted">{dayAndClock(fill.transact_time)}</td>
+            <td className="text muted">{moment(fill.transact_time)}</td>
             <td className="text strong">{fill.symbol}</td>
             <td className={`text side-${fill.side}`}>{words(fill.side)}</td>
             <td className="text">{words(fill.liquidity)}</td>
@@ -162,7 +160,7 @@ function Table({ heads, texts, children }: TableProps) {
         <thead>
           <tr>
             {heads.map((head, index) => (
-              <th key={head} scope="col" className={index < texts || head === "Status" ? "text" : ""}>
+              <th key={head} scope="col" className={index < texts ? "text" : ""}>
                 {head}
               </th>
             ))}

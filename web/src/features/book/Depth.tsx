@@ -1,66 +1,42 @@
-import { decimal, type Agio, type Instrument, type Stream } from "agio-sdk";
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
-import { clock, grouped, quantity } from "@/shared/format.ts";
-import { BookFeed, type BookView, type LadderRow } from "@/shared/live/book_feed.ts";
+import { decimal, type Instrument } from "agio-sdk";
+import { useLayoutEffect, useRef, useState } from "react";
+import { decimalsOf, grouped, sized } from "@/shared/format.ts";
+import type { BookFeed, BookView, LadderRow } from "@/shared/live/book_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
-import { TradesFeed, type TapeView } from "@/shared/live/trades_feed.ts";
-import { Notice } from "@/shared/Panel.tsx";
-import { Tabs } from "@/shared/Tabs.tsx";
+import type { TradesFeed } from "@/shared/live/trades_feed.ts";
+import { Notice, Panel } from "@/shared/Panel.tsx";
+import { Tape } from "./Tape.tsx";
 
 const ROW_PX = 20;
 
 interface Props {
-  readonly agio: Agio;
-  readonly stream: Stream;
   readonly instrument: Instrument;
+  readonly book: BookFeed;
+  readonly trades: TradesFeed;
   readonly onPick: (price: string) => void;
 }
 
-/** The order book, or time and sales: by choice, and always where the venue tells no book. */
-export function Depth({ agio, stream, instrument, onPick }: Props) {
-  const [wanted, setWanted] = useState<"book" | "trades">("book");
-  const [book, setBook] = useState<BookFeed | null>(null);
-
-  useEffect(() => {
-    const feed = new BookFeed(stream, instrument.symbol);
-    setBook(feed);
-    return () => feed.close();
-  }, [stream, instrument.symbol]);
-
-  return (
-    <section className="panel area-book" aria-label="Order book and trades">
-      <header className="panel-head">
-        <Tabs
-          label="Market depth"
-          tabs={[
-            { name: "book", label: "Order book" },
-            { name: "trades", label: "Trades" },
-          ]}
-          selected={wanted}
-          onSelect={setWanted}
-        />
-      </header>
-      {book !== null && wanted === "book" && (
-        <BookOrTape book={book} agio={agio} stream={stream} instrument={instrument} onPick={onPick} />
-      )}
-      {wanted === "trades" && <Tape agio={agio} stream={stream} instrument={instrument} />}
-    </section>
-  );
-}
-
-function BookOrTape({ book, agio, stream, instrument, onPick }: Props & { readonly book: BookFeed }) {
+/** The order book; where the venue tells none, time and sales in its place. */
+export function Depth({ instrument, book, trades, onPick }: Props) {
   const view = useLive(book.store);
-  if (view.phase === "loading") return <Notice>Loading the book…</Notice>;
-  if (view.phase === "refused") return <Notice tone="bad">{view.refusal}</Notice>;
-  if (view.phase === "none") {
-    return (
-      <>
-        <p className="panel-hint">{instrument.venue} tells no order book for {instrument.symbol}: these are its trades.</p>
-        <Tape agio={agio} stream={stream} instrument={instrument} />
-      </>
-    );
-  }
-  return <Ladder view={view} instrument={instrument} onPick={onPick} />;
+  const title = view.phase === "none" ? "Time & sales" : "Order book";
+  return (
+    <Panel title={title} area="area-book" tools={<span className="panel-note">{instrument.symbol}</span>}>
+      {view.phase === "loading" && <Notice>Loading the book…</Notice>}
+      {view.phase === "refused" && <Notice tone="bad">{view.refusal}</Notice>}
+      {view.phase === "none" && (
+        <>
+          <p className="panel-hint">
+            {instrument.venue} has no order book for {instrument.symbol}: its trades are shown instead.
+          </p>
+          <Tape feed={trades} instrument={instrument} />
+        </>
+      )}
+      {(view.phase === "live" || view.phase === "resyncing") && (
+        <Ladder view={view} instrument={instrument} onPick={onPick} />
+      )}
+    </Panel>
+  );
 }
 
 interface LadderProps {
@@ -74,6 +50,7 @@ function Ladder({ view, instrument, onPick }: LadderProps) {
   const depth = useRows(box);
   const asks = view.asks.slice(0, depth);
   const bids = view.bids.slice(0, depth);
+  const decimals = decimalsOf(instrument.lot_size);
   const deepest = largest([asks.at(-1)?.total, bids.at(-1)?.total]);
   return (
     <div className="ladder">
@@ -85,13 +62,13 @@ function Ladder({ view, instrument, onPick }: LadderProps) {
       <div ref={box} className="ladder-body">
         <div className="ladder-side asks">
           {[...asks].reverse().map((row) => (
-            <LadderLine key={row.price} row={row} deepest={deepest} onPick={onPick} />
+            <LadderLine key={row.price} row={row} deepest={deepest} decimals={decimals} onPick={onPick} />
           ))}
         </div>
         <Middle view={view} />
         <div className="ladder-side bids">
           {bids.map((row) => (
-            <LadderLine key={row.price} row={row} deepest={deepest} onPick={onPick} />
+            <LadderLine key={row.price} row={row} deepest={deepest} decimals={decimals} onPick={onPick} />
           ))}
         </div>
       </div>
@@ -99,14 +76,21 @@ function Ladder({ view, instrument, onPick }: LadderProps) {
   );
 }
 
-function LadderLine({ row, deepest, onPick }: { readonly row: LadderRow; readonly deepest: number; readonly onPick: (price: string) => void }) {
+interface LadderLineProps {
+  readonly row: LadderRow;
+  readonly deepest: number;
+  readonly decimals: number;
+  readonly onPick: (price: string) => void;
+}
+
+function LadderLine({ row, deepest, decimals, onPick }: LadderLineProps) {
   const share = Math.min(100, (Number(row.total) / deepest) * 100);
   return (
     <button type="button" className="ladder-line" tabIndex={-1} onClick={() => onPick(row.price)} title="Use this price in the ticket">
       <span className="depth" style={{ width: `${share.toFixed(1)}%` }} />
       <span className="price">{grouped(row.price)}</span>
-      <span>{quantity(row.size)}</span>
-      <span className="total">{quantity(row.total)}</span>
+      <span>{sized(row.size, decimals)}</span>
+      <span className="total">{sized(row.total, decimals)}</span>
     </button>
   );
 }
@@ -123,41 +107,6 @@ function Middle({ view }: { readonly view: BookView }) {
       <span>Spread</span>
       <span>{grouped(decimal.format(spread))}</span>
       <span>{share === null ? "" : `${decimal.format(share)} bps`}</span>
-    </div>
-  );
-}
-
-function Tape({ agio, stream, instrument }: Pick<Props, "agio" | "stream" | "instrument">) {
-  const [feed, setFeed] = useState<TradesFeed | null>(null);
-  useEffect(() => {
-    const made = new TradesFeed(agio, stream, instrument.symbol);
-    setFeed(made);
-    return () => made.close();
-  }, [agio, stream, instrument.symbol]);
-  return feed === null ? null : <TapeRows feed={feed} instrument={instrument} />;
-}
-
-function TapeRows({ feed, instrument }: { readonly feed: TradesFeed; readonly instrument: Instrument }) {
-  const view: TapeView = useLive(feed.store);
-  if (view.rows.length === 0) {
-    return <Notice>{view.phase === "loading" ? "Loading trades…" : "No trades yet."}</Notice>;
-  }
-  return (
-    <div className="tape">
-      <div className="ladder-head">
-        <span>Price {instrument.quote_asset}</span>
-        <span>Size {instrument.base_asset}</span>
-        <span>Time UTC</span>
-      </div>
-      <div className="tape-rows">
-        {view.rows.map((row) => (
-          <div key={row.seq} className="tape-row">
-            <span className={row.direction === null ? "" : `text-${row.direction}`}>{grouped(row.price)}</span>
-            <span>{quantity(row.size)}</span>
-            <span className="muted">{clock(row.time, true)}</span>
-          </div>
-        ))}
-      </div>
     </div>
   );
 }

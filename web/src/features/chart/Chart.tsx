@@ -108,12 +108,12 @@ function Candles({ agio, bars, instrument, interval, tools }: CandlesProps) {
       <div className="chart-bar">
         {tools}
         {chart !== null && <Legend store={chart.store} />}
+        <a className="attribution" href="https://www.tradingview.com/" target="_blank" rel="noreferrer">
+          Charts by TradingView
+        </a>
       </div>
       <div ref={box} className="chart-canvas" />
       {chart !== null && <ChartNotice store={chart.store} />}
-      <a className="attribution" href="https://www.tradingview.com/" target="_blank" rel="noreferrer">
-        Charts by TradingView
-      </a>
     </div>
   );
 }

@@ -20,7 +20,9 @@ import { FrameStore } from "@/shared/live/frame_store.ts";
 import { failedWith, LOADING, READY, type Loading } from "@/shared/live/loading.ts";
 
 const PAGE = 500;
+const RIGHT_MARGIN_BARS = 4;
 const LOAD_BEFORE_BARS = 20;
+const FEWEST_SHOWN_BARS = 45;
 const FIRST_SHOWN_BARS = 120;
 
 export interface ChartView {
@@ -166,7 +168,8 @@ export class CandleChart {
 
   private showNewest(): void {
     const count = this.bars.size;
-    this.chart.timeScale().setVisibleLogicalRange({ from: count - FIRST_SHOWN_BARS, to: count + 6 });
+    const shown = Math.min(Math.max(count, FEWEST_SHOWN_BARS), FIRST_SHOWN_BARS);
+    this.chart.timeScale().setVisibleLogicalRange({ from: count - shown, to: count + RIGHT_MARGIN_BARS });
   }
 
   private volumeOf(time: number, bar: Bar): HistogramData {
@@ -230,7 +233,7 @@ function makeChart(box: HTMLElement, colours: Colours): IChartApi {
     grid: { vertLines: { color: colours.faint }, horzLines: { color: colours.faint } },
     crosshair: { mode: CrosshairMode.Normal },
     rightPriceScale: { borderColor: colours.line, scaleMargins: { top: 0.08, bottom: 0.2 } },
-    timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: true, rightOffset: 6 },
+    timeScale: { borderColor: colours.line, timeVisible: true, secondsVisible: true, rightOffset: RIGHT_MARGIN_BARS },
     localization: { locale: "en-GB" },
   });
 }

@@ -1,6 +1,6 @@
 import type { Balance, Metric, Position } from "agio-sdk";
 import { useState } from "react";
-import { grouped, NOTHING, percent, quantity, ratio, rounded, signed, tone, words } from "@/shared/format.ts";
+import { average, grouped, NOTHING, percent, quantity, ratio, signed, tone, words } from "@/shared/format.ts";
 import type { AccountFeed } from "@/shared/live/account_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import type { PortfolioFeed } from "@/shared/live/portfolio_feed.ts";
@@ -114,20 +114,13 @@ function PositionRow({ position }: { readonly position: Position }) {
     <tr>
       <td className="text strong">{position.symbol}</td>
       <td>{quantity(position.quantity)}</td>
-      <td>{shortened(position.average_cost, position.price)}</td>
+      <td title={position.average_cost ?? undefined}>{average(position.average_cost, position.price)}</td>
       <td>{grouped(position.price)}</td>
       <td>{grouped(position.market_value)}</td>
       <td className={`text-${tone(position.unrealized_pnl)}`}>{signed(position.unrealized_pnl)}</td>
       <td className={`text-${tone(position.realized_pnl)}`}>{signed(position.realized_pnl)}</td>
     </tr>
   );
-}
-
-/** An average with at most two decimals more than a price has. */
-function shortened(average: string | null, price: string | null): string {
-  const decimals = (price?.split(".")[1] ?? "00").length + 2;
-  const own = average?.split(".")[1]?.length ?? 0;
-  return own > decimals ? rounded(average, decimals) : grouped(average);
 }
 
 function Balances({ account }: { readonly account: AccountFeed }) {

@@ -23,6 +23,7 @@ export function Stepper({ label, unit, value, step, scale, fault, isDisabled, pl
     const from = decimal.parse(value) ?? decimal.ZERO;
     const moved = decimal.step(from, decimal.of(step), steps);
     const atLeast = decimal.sign(moved) > 0 ? moved : decimal.of(step);
+    // A value that was typed with more decimals than the step has is rounded to a whole step by `step`.
     onChange(decimal.format(decimal.rescale(atLeast, scale)));
   }
 

@@ -1,6 +1,6 @@
 import { decimal, type Agio, type Instrument, type NewOrder, type Order, type OrderType, type Quote, type Side, type TimeInForce } from "agio-sdk";
 import { useEffect, useState, type FormEvent } from "react";
-import { grouped, quantity as quantityText } from "@/shared/format.ts";
+import { decimalsOf, grouped, quantity as quantityText } from "@/shared/format.ts";
 import type { AccountFeed, BalancesView } from "@/shared/live/account_feed.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
 import { explain } from "@/shared/live/loading.ts";
@@ -49,7 +49,7 @@ export function Ticket({ agio, instrument, account, ticker, quotes, draft, canTr
   const [side, setSide] = useState<Side>("buy");
   const [type, setType] = useState<OrderType>("limit");
   const [timeInForce, setTimeInForce] = useState<TimeInForce>("day");
-  const [quantity, setQuantity] = useState(instrument.lot_size);
+  const [quantity, setQuantity] = useState(() => quantityText(instrument.lot_size).replaceAll(",", ""));
   const [price, setPrice] = useState("");
   const [isBusy, setIsBusy] = useState(false);
   const [outcome, setOutcome] = useState<Outcome | null>(null);
@@ -110,7 +110,7 @@ export function Ticket({ agio, instrument, account, ticker, quotes, draft, canTr
           unit={instrument.base_asset}
           value={quantity}
           step={instrument.lot_size}
-          scale={instrument.quantity_scale}
+          scale={decimalsOf(instrument.lot_size)}
           fault={faults.quantity}
           onChange={setQuantity}
         />
@@ -171,7 +171,7 @@ function Summary({ account, instrument, side, quantity, price }: SummaryProps) {
   return (
     <dl className="summary">
       <Line label="Notional" text={grouped(costs?.notional)} unit={instrument.quote_asset} />
-      <Line label="Fee, about" text={grouped(costs?.fee)} unit={instrument.quote_asset} />
+      <Line label="Fee (5 bps)" text={grouped(costs?.fee)} unit={instrument.quote_asset} />
       <Line label={side === "buy" ? "Cost" : "Proceeds"} text={grouped(costs?.total)} unit={instrument.quote_asset} isStrong />
       <Line label="Available" text={grouped(available)} unit={asset} isBad={isShort} />
     </dl>
