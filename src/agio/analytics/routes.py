@@ -18,7 +18,7 @@ from agio.identity.api import Principal
 from agio.kernel.ids import PortfolioId
 from agio.kernel.page import DEFAULT_LIMIT
 from agio.platform.db import Database
-from agio.platform.http import not_modified, tagged
+from agio.platform.http import conditional_responses, not_modified, tagged
 
 
 def _parameter(description: str, name: str | None = None) -> Any:
@@ -77,7 +77,11 @@ def build_router(analytics: AnalyticsService, database: Database) -> Router:
         """Positions with cost and profit, and the totals they add up to."""
         return await analytics.positions(principal.scope, PortfolioId(portfolio_id))
 
-    @get("/portfolios/{portfolio_id:str}/analytics", opt={"scope": "portfolios:read"})
+    @get(
+        "/portfolios/{portfolio_id:str}/analytics",
+        opt={"scope": "portfolios:read"},
+        responses=conditional_responses(AnalyticsView),
+    )
     async def show_analytics(
         request: Request[Any, Any, Any],
         principal: Principal,

@@ -1,7 +1,6 @@
 """The engine process: market, venues, settlement, relay, portfolio marks, each duty under its lease."""
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from agio.app.duties import Duty, run_duties
 from agio.app.node import Node, open_node
 from agio.app.readiness import announce_ready
 from agio.kernel.ids import new_id
-from agio.kernel.problem import Problem
 from agio.ledger.jobs import HoldExpiry
 from agio.ledger.service import LedgerService
 from agio.marketdata.api import SIM, Fence
@@ -26,7 +24,6 @@ from agio.marketdata.recorder import Recorder
 from agio.marketdata.replays.duty import ReplayDuty
 from agio.marketdata.replays.players import Stage
 from agio.marketdata.replays.pressure import PressureGate
-from agio.marketdata.replays.requests import ReplayRequests
 from agio.marketdata.settings import MarketDataSettings
 from agio.platform.config import Settings
 from agio.platform.leases import Lease
@@ -37,7 +34,6 @@ from agio.trading.jobs.simulator import SimulatorRunner
 from agio.trading.jobs.tape import TapeRunner
 
 CONNECTIONS = 8
-REPLAY_PREFIX = "replay:"
 
 log = structlog.get_logger(__name__)
 
@@ -124,8 +120,6 @@ class Engine:
                 tasks.create_task(self._simulate(recorder, publisher, fence))
             else:
                 tasks.create_task(self._close_simulator(fence))
-            if node.settings.market.startswith(REPLAY_PREFIX):
-                tasks.create_task(self._ask_for_replay())
 
     async def _simulate(self, recorder: Recorder, publisher: Publisher, fence: Fence) -> None:
         node = self._node
@@ -149,21 +143,6 @@ class Engine:
             node.database, self._ledger, self._instruments, node.bus, node.clock, fence, SIM
         ).run()
 
-    async def _ask_for_replay(self) -> None:
-        """`--market replay:PATH`: play it once for this data folder; a restart goes on where it was."""
-        settings = self._node.settings
-        requests = ReplayRequests(
-            self._node.database, self._node.bus, self._node.clock, self._instruments, self._market_settings
-        )
-        path = _tape_path(settings.market)
-        newest = await requests.newest()
-        if newest is not None and newest.path == path:
-            return
-        try:
-            await requests.start(path, speed=settings.speed, allowed=None)
-        except Problem as problem:
-            log.error("replay_refused", path=path, problem=problem.detail, **problem.extra)
-
     async def _mark_portfolios(self, _lease: Lease) -> None:
         node = self._node
         await PortfolioMarker(
@@ -175,10 +154,6 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(HoldExpiry(self._ledger).run())
             tasks.create_task(Sweeper(node.database, node.clock, self._market_settings).run())
-
-
-def _tape_path(market: str) -> str:
-    return os.path.realpath(market.removeprefix(REPLAY_PREFIX))
 
 
 def _node_name(data_dir: Path) -> str:

@@ -22,9 +22,8 @@ from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, TransferId
 from agio.kernel.page import DEFAULT_LIMIT
 from agio.platform.db import Database, Transaction
-from agio.platform.http import IdempotentReplies
+from agio.platform.http import IdempotencyKey, IdempotentReplies
 
-IDEMPOTENCY_HEADER = "Idempotency-Key"
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -32,10 +31,13 @@ def build_router(custody: CustodyService, database: Database, replies: Idempoten
     """The room's routes."""
 
     async def write(
-        principal: Principal, request: AnyRequest, effect: Callable[[Transaction], Awaitable[object]]
+        principal: Principal,
+        request: AnyRequest,
+        key: str | None,
+        effect: Callable[[Transaction], Awaitable[object]],
     ) -> Response[Any]:
         """Run once per idempotency key where the caller sent one."""
-        if IDEMPOTENCY_HEADER in request.headers:
+        if key is not None:
             return await replies.once(principal.scope, request, effect)
         async with database.transaction(principal.scope) as tx:
             content = await effect(tx)
@@ -52,14 +54,17 @@ def build_router(custody: CustodyService, database: Database, replies: Idempoten
 
     @post("/accounts", opt={"scope": "accounts:write"})
     async def open_account(
-        request: AnyRequest, principal: Principal, data: CreateAccount
+        request: AnyRequest,
+        principal: Principal,
+        data: CreateAccount,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[AccountView]:
         """Open an account. With an `Idempotency-Key`, repeating the request opens no second one."""
 
         async def effect(tx: Transaction) -> AccountView:
             return AccountView.of(await custody.open_account(tx, data.name, data.base_currency))
 
-        return await write(principal, request, effect)
+        return await write(principal, request, idempotency_key, effect)
 
     @get("/accounts/{account_id:str}", opt={"scope": "accounts:read"})
     async def show_account(principal: Principal, account_id: str) -> AccountView:
@@ -88,7 +93,10 @@ def build_router(custody: CustodyService, database: Database, replies: Idempoten
 
     @post("/transfers", opt={"scope": "transfers:write"})
     async def create_transfer(
-        request: AnyRequest, principal: Principal, data: CreateTransfer
+        request: AnyRequest,
+        principal: Principal,
+        data: CreateTransfer,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[TransferView]:
         """Deposit or withdraw on the sandbox rail. Send an `Idempotency-Key` so that you may repeat it."""
 
@@ -98,7 +106,7 @@ def build_router(custody: CustodyService, database: Database, replies: Idempoten
             )
             return TransferView.of(transfer)
 
-        return await write(principal, request, effect)
+        return await write(principal, request, idempotency_key, effect)
 
     @get("/transfers", opt={"scope": "accounts:read"})
     async def list_transfers(

@@ -15,8 +15,9 @@ from agio.custody.model import (
     parse_amount,
 )
 from agio.kernel.ids import AccountId, JournalId, OrganisationId, TransferId, is_id, new_id
+from agio.kernel.money import format_decimal
 from agio.kernel.page import Page, check_limit, encode_cursor, read_id_cursor
-from agio.ledger.api import Asset, Balance, Entry, Environment, Ledger
+from agio.ledger.api import Asset, Balance, Entry, Environment, InsufficientFunds, Ledger, ResultCode
 from agio.platform.clock import Clock
 from agio.platform.db import Database, Transaction
 
@@ -110,9 +111,20 @@ class CustodyService:
         )
         await self.ensure_ledger_accounts(tx, account, asset)
         result = (await self._ledger.apply(tx, [book_transfer(account, transfer, now.date())]))[0]
+        if result.code is ResultCode.INSUFFICIENT_FUNDS:
+            raise await self._not_enough(tx, transfer)
         result.require()
         await store.insert_transfer(tx, account, transfer)
         return transfer
+
+    async def _not_enough(self, tx: Transaction, transfer: Transfer) -> InsufficientFunds:
+        held = {one.asset: one.available for one in await self._ledger.balances(tx, transfer.account_id)}
+        available = format_decimal(held.get(transfer.asset, 0), transfer.scale)
+        return InsufficientFunds(
+            f"the withdrawal needs {format_decimal(transfer.amount, transfer.scale)} {transfer.asset}"
+            f" and {available} are available",
+            extra={"asset": transfer.asset, "available": available},
+        )
 
     async def show_transfer(self, tx: Transaction, transfer_id: TransferId) -> Transfer:
         """One transfer; raises UnknownTransfer."""
@@ -127,7 +139,9 @@ class CustodyService:
         check_limit(limit)
         if account_id is not None:
             await self._account(tx, account_id)
-        found = await store.select_transfers(tx, account_id, read_id_cursor(cursor, "before", "trf"), limit + 1)
+        found = await store.select_transfers(
+            tx, account_id, read_id_cursor(cursor, "before", "trf"), limit + 1
+        )
         items = found[:limit]
         more = encode_cursor({"before": items[-1].transfer_id}) if len(found) > limit else None
         return Page(items, more)

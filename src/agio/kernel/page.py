@@ -47,7 +47,7 @@ def decode_cursor(cursor: str) -> dict[str, str | int]:
 
 
 def read_id_cursor(cursor: str | None, name: str, prefix: str) -> str | None:
-    """The id at which a page begins; None without a cursor. Raises InvalidCursor for another list's cursor."""
+    """The id at which a page begins; None without a cursor. Raises InvalidCursor for another list's."""
     if cursor is None:
         return None
     value = decode_cursor(cursor).get(name)

@@ -20,7 +20,7 @@ from agio.marketdata.schemas import (
 )
 from agio.marketdata.service import MarketDataService
 from agio.marketdata.settings import MarketDataSettings
-from agio.platform.http.conditional import entity_tag, not_modified, tagged
+from agio.platform.http.conditional import conditional_responses, entity_tag, not_modified, tagged
 
 _READ = {"scope": "market:read"}
 _ADMIN = {"scope": "market:admin"}
@@ -93,7 +93,7 @@ def build_router(market: MarketDataService, settings: MarketDataSettings) -> Rou
 
 
 def _instruments(market: MarketDataService) -> list[HTTPRouteHandler]:
-    @get("/instruments", opt=_READ)
+    @get("/instruments", opt=_READ, responses=conditional_responses(Page[InstrumentView]))
     async def list_instruments(
         request: AnyRequest, venue: str | None = None, limit: int = DEFAULT_LIMIT, cursor: Cursor = None
     ) -> Response[Page[InstrumentView]] | Response[None]:
@@ -102,7 +102,7 @@ def _instruments(market: MarketDataService) -> list[HTTPRouteHandler]:
         tag = entity_tag(msgspec.json.encode(page))
         return not_modified(request, tag) or tagged(page, tag)
 
-    @get("/instruments/{symbol:str}", opt=_READ)
+    @get("/instruments/{symbol:str}", opt=_READ, responses=conditional_responses(InstrumentView))
     async def show_instrument(request: AnyRequest, symbol: str) -> Response[InstrumentView] | Response[None]:
         """One instrument."""
         instrument = await market.instrument(symbol)

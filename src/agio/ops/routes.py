@@ -28,7 +28,9 @@ def build_router(checks: ReadinessChecks, metrics: Metrics) -> Router:
         """Whether this node can serve: database, bus, an engine for every duty; 503 with reasons if not."""
         return await checks.run()
 
-    @get("/metrics", opt={"scope": "ops:read", "loopback": True}, sync_to_thread=False)
+    @get(
+        "/metrics", opt={"scope": "ops:read", "loopback": True}, media_type=CONTENT_TYPE, sync_to_thread=False
+    )
     def show_metrics() -> Response[bytes]:
         """Prometheus metrics, for this machine without a key and for others with the scope ops:read."""
         return Response(metrics.render(), media_type=CONTENT_TYPE)

@@ -1,5 +1,7 @@
 """What a client may say, and the control messages of the server."""
 
+from typing import Annotated
+
 import msgspec
 
 from agio.streaming.encoding import Encoding
@@ -16,7 +18,7 @@ class ChannelRequest(msgspec.Struct, frozen=True):
 
     ch: str
     tier: str = "raw"
-    depth: int | None = None
+    depth: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     """Book levels that the client shows. More may be sent: the client cuts."""
     position: Position | None = msgspec.field(default=None, name="from")
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from litestar import Response, Router, delete, get, post
+from litestar.openapi import ResponseSpec
 
 from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, OrderId
@@ -17,12 +18,15 @@ from agio.trading.schemas import (
 )
 
 REPLAY_HEADER = "Idempotent-Replay"
+_STORED = ResponseSpec(
+    OrderView, generate_examples=False, description="This order was accepted before; it is shown as it stands"
+)
 
 
 def build_router(trading: Trading) -> Router:
     """The room's routes."""
 
-    @post("/orders", opt={"scope": "orders:write"})
+    @post("/orders", opt={"scope": "orders:write"}, responses={200: _STORED})
     async def place_order(principal: Principal, data: PlaceOrder) -> Response[OrderView]:
         """Accept an order; the same client_order_id and body answer the stored order with 200."""
         placed = await trading.place_order(principal, data)

@@ -26,7 +26,6 @@ from agio.trading.settings import TradingSettings
 CANCEL_LIMIT = 1000
 
 
-
 class TradingService:
     """Implements `api.Trading` on the API's database role."""
 

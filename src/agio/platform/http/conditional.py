@@ -4,11 +4,20 @@ import hashlib
 from typing import Any, TypeVar
 
 from litestar import Request, Response
+from litestar.openapi import ResponseSpec
 
 T = TypeVar("T")
 
 REVALIDATE = "private, no-cache"
 """A private cache may keep the answer, and must ask each time whether it still holds."""
+
+
+def conditional_responses(content: Any) -> dict[int, ResponseSpec]:
+    """For `responses=` of a handler that may answer 304: what the OpenAPI document says about it."""
+    return {
+        200: ResponseSpec(content, generate_examples=False, description="The present state"),
+        304: ResponseSpec(None, generate_examples=False, description="What you have is still true"),
+    }
 
 
 def entity_tag(*parts: object) -> str:

@@ -8,10 +8,11 @@ without the other, and a process that dies in between leaves nothing behind. Ver
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response
+from litestar.params import Parameter
 
 from agio.kernel.problem import Conflict, InvalidRequest
 from agio.platform.db import Database, Scope, Transaction
@@ -20,6 +21,15 @@ from agio.platform.http.problems import InvalidHeader
 HEADER: Final = "Idempotency-Key"
 REPLAY_HEADER: Final = "Idempotent-Replay"
 RETENTION_HOURS: Final = 24
+IdempotencyKey = Annotated[
+    str | None,
+    Parameter(
+        header=HEADER,
+        description="A new random value, at most 255 visible ASCII characters; the same one when you repeat"
+        " the request, which then has no second effect for 24 hours",
+    ),
+]
+"""A handler's parameter: says in the OpenAPI document that the request may carry the header."""
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$", re.ASCII)
 _SWEEP_LIMIT: Final = 100
 

@@ -16,6 +16,7 @@ from litestar.types import Method
 from litestar.typing import FieldDefinition
 from typing_extensions import override
 
+from agio.kernel.page import MAX_LIMIT
 from agio.platform.http.inventory import Operation, list_operations
 from agio.platform.http.problems import PROBLEM_MEDIA_TYPE
 
@@ -36,6 +37,13 @@ _PROBLEM_SCHEMA: Final[Document] = {
         "code": {"type": "string"},
         "request_id": {"type": "string"},
     },
+}
+_IF_NONE_MATCH: Final[Document] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of the answer you have: 304 while it still holds",
+    "schema": {"type": "string"},
 }
 _PROBLEM_STATUSES: Final[Mapping[str, str]] = {
     "400": "The request or its body is malformed",
@@ -114,12 +122,23 @@ def _problem_response(description: str) -> Document:
     return {"description": description, "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
 
 
+def _complete_parameters(described: Document) -> None:
+    """What holds for parameters of one name everywhere."""
+    parameters = described.setdefault("parameters", [])
+    for parameter in parameters:
+        if (parameter["in"], parameter["name"]) == ("query", "limit"):
+            parameter["schema"].update(minimum=1, maximum=MAX_LIMIT)
+    if "304" in described["responses"]:
+        parameters.append(_IF_NONE_MATCH)
+        described["responses"]["200"].setdefault("headers", {})["ETag"] = {"schema": {"type": "string"}}
+
+
 def _complete_operation(described: Document, operation: Operation) -> None:
     responses = {status: answer for status, answer in described["responses"].items() if status < "400"}
     statuses = ["400", "404", "429", "500", "503"]
     if not operation.is_public:
         statuses += ["401", "403"]
-        described["security"] = [{"key": []}]
+        described["security"] = [{"key": []}, {}] if operation.is_open_to_loopback else [{"key": []}]
         described["x-agio-scope"] = operation.scope
     if "requestBody" in described:
         statuses += ["413", "415"]
@@ -129,5 +148,6 @@ def _complete_operation(described: Document, operation: Operation) -> None:
     for status in sorted(statuses):
         responses[status] = {"$ref": f"#/components/responses/{status}"}
     described["responses"] = responses
+    _complete_parameters(described)
     text = described.pop("summary", "")
     described["summary"] = operation.summary or text
