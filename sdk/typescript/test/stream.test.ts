@@ -69,7 +69,7 @@ describe("a log channel", () => {
     confirm(FakeSocket.last, "trades:X", 5, 10);
     FakeSocket.last.tell([{ n: 5, q: 11, t: 1, d: {} }, { n: 5, q: 12, t: 2, d: {} }]);
     FakeSocket.last.end(1012);
-    await settle(60_000);
+    await settle(600);
     const second = FakeSocket.last;
     second.welcome();
     await settle();

@@ -1,6 +1,7 @@
 """The local operator's organisation: made at the first start, given a new key at every start."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,10 +15,13 @@ from agio.custody.service import CustodyService
 from agio.identity.api import SCOPES, Environment
 from agio.identity.service import IdentityService
 from agio.kernel.ids import AccountId, OrganisationId, PortfolioId, new_id
+from agio.kernel.problem import Problem
 from agio.ledger.service import LedgerService
 from agio.marketdata.instruments import InstrumentDirectory, InstrumentRegistry
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.model import SIM_INSTRUMENTS
+from agio.marketdata.replays.requests import ReplayRequests
+from agio.marketdata.settings import MarketDataSettings
 from agio.marketdata.tape.files import symbol_of
 from agio.platform.bus import Bus
 from agio.platform.clock import SystemClock
@@ -29,6 +33,11 @@ ENVIRONMENT: Environment = "sandbox"
 CURRENCY = "USD"
 OPENING_DEPOSIT = "1000000.00"
 KEY_DAYS = 7
+REPLAY_PREFIX = "replay:"
+
+
+class TapeRefused(Exception):
+    """The tape of `--market replay:PATH` cannot be played; the message says why, and in which line."""
 
 
 class Operator(msgspec.Struct):
@@ -41,6 +50,7 @@ def ensure_demo(settings: Settings) -> Ready:
     """Make the operator's organisation, account and portfolio unless they are there; issue a key.
 
     Every step looks first, so that a start that was cut off is completed by the next one.
+    Raises TapeRefused.
     """
     return asyncio.run(_ensure_demo(settings))
 
@@ -58,6 +68,8 @@ def mint_operator_key(settings: Settings) -> str:
 async def _ensure_demo(settings: Settings) -> Ready:
     async with _open(settings.engine_database_url) as database:
         await _ensure_instruments(database)
+        if settings.market.startswith(REPLAY_PREFIX):
+            await _ensure_replay(database, settings)
     organisation_id = _operator(settings.data_dir).organisation_id
     async with _open(settings.database_url) as database:
         await IdentityService(database, SystemClock()).create_organisation(ORGANISATION_NAME, organisation_id)
@@ -76,6 +88,28 @@ async def _ensure_instruments(database: Database) -> None:
     clock = SystemClock()
     directory = InstrumentDirectory(database, clock)
     await InstrumentRegistry(database, LedgerService(database, clock), directory).ensure_instruments()
+
+
+async def _ensure_replay(database: Database, settings: Settings) -> None:
+    """`--market replay:PATH`: play it once for this data folder; a restart goes on where it was.
+
+    The whole tape is checked here, so that a broken one ends the start.
+    """
+    clock, bus = SystemClock(), Bus(settings.nats_url, name="agio bootstrap")
+    requests = ReplayRequests(
+        database, bus, clock, InstrumentDirectory(database, clock), MarketDataSettings(market=settings.market)
+    )
+    path = _tape_path(settings.market)
+    newest = await requests.newest()
+    if newest is not None and newest.path == path:
+        return
+    await bus.open()
+    try:
+        await requests.start(path, speed=settings.speed, allowed=None)
+    except Problem as problem:
+        raise TapeRefused(f"{path} cannot be played, and nothing was: {problem.detail}") from problem
+    finally:
+        await bus.close()
 
 
 async def _ensure_account(database: Database, scope: Scope) -> AccountId:
@@ -125,11 +159,15 @@ async def _tell_nobody(_subject: str, _payload: bytes) -> None:
     """Nothing listens yet: the engine and the API start after us."""
 
 
+def _tape_path(market: str) -> str:
+    return os.path.realpath(market.removeprefix(REPLAY_PREFIX))
+
+
 def _symbols(market: str) -> list[str]:
     if market == "sim":
         return [instrument.symbol for instrument in SIM_INSTRUMENTS]
-    if market.startswith("replay:"):
-        return [symbol_of(Path(market.removeprefix("replay:")))]
+    if market.startswith(REPLAY_PREFIX):
+        return [symbol_of(Path(market.removeprefix(REPLAY_PREFIX)))]
     return []
 
 

@@ -1,22 +1,22 @@
 """The dashboard's files at `/` and `/assets/`: read once, served from memory."""
 
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from litestar import MediaType, Response, Router, get
+from litestar import Request, Response, Router, get
 
 from agio.kernel.problem import NotFound
-from agio.platform.http import entity_tag
 
 FOLDER: Final = Path(__file__).parent / "dashboard"
 LARGEST_FILE_BYTES: Final = 8 * 1024 * 1024
 
 _CONTENT_TYPES: Final = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
@@ -32,6 +32,7 @@ _PAGE_HEADERS: Final = {
 _ASSET_HEADERS: Final = {
     # The name holds a hash of the content, so a changed file has another name.
     "Cache-Control": "public, max-age=31536000, immutable",
+    "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
 _NOT_BUILT: Final = """<!doctype html>
@@ -45,28 +46,36 @@ _NOT_BUILT: Final = """<!doctype html>
 
 
 class AssetFile(msgspec.Struct, frozen=True):
-    """A file of the dashboard and how it is called on the wire."""
+    """A file of the dashboard, as it is and compressed, and how it is called on the wire."""
 
     content: bytes
+    compressed: bytes
     content_type: str
+
+    @classmethod
+    def read(cls, path: Path) -> "AssetFile":
+        content = path.read_bytes()
+        return cls(content, gzip.compress(content, mtime=0), _CONTENT_TYPES[path.suffix])
 
 
 def build_router(folder: Path = FOLDER) -> Router:
     """Routes of the dashboard; without a built one, `/` says how to get it."""
     page = read_page(folder)
     assets = read_assets(folder / "assets")
-    page_headers = {**_PAGE_HEADERS, "ETag": entity_tag(page)}
 
-    @get("/", media_type=MediaType.HTML, sync_to_thread=False)
+    @get("/", sync_to_thread=False)
     def show_dashboard() -> Response[bytes]:
-        return Response(page, media_type=_CONTENT_TYPES[".html"], headers=page_headers)
+        return Response(page, media_type=_CONTENT_TYPES[".html"], headers=_PAGE_HEADERS)
 
     @get("/assets/{name:str}", sync_to_thread=False)
-    def show_asset(name: str) -> Response[bytes]:
+    def show_asset(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
         asset = assets.get(name)
         if asset is None:
             raise NotFound("the dashboard has no such file")
-        return Response(asset.content, media_type=asset.content_type, headers=_ASSET_HEADERS)
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return Response(asset.content, media_type=asset.content_type, headers=_ASSET_HEADERS)
+        headers = {**_ASSET_HEADERS, "Content-Encoding": "gzip"}
+        return Response(asset.compressed, media_type=asset.content_type, headers=headers)
 
     return Router(
         "/", route_handlers=[show_dashboard, show_asset], opt={"public": True}, include_in_schema=False
@@ -84,7 +93,7 @@ def read_assets(folder: Path) -> Mapping[str, AssetFile]:
     if not folder.is_dir():
         return {}
     return {
-        path.name: AssetFile(path.read_bytes(), _CONTENT_TYPES[path.suffix])
+        path.name: AssetFile.read(path)
         for path in sorted(folder.iterdir())
         if path.suffix in _CONTENT_TYPES and path.stat().st_size <= LARGEST_FILE_BYTES
     }

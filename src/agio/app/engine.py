@@ -4,7 +4,6 @@ import asyncio
 import signal
 from pathlib import Path
 
-import structlog
 import uvloop
 
 from agio.analytics.marker import PortfolioMarker
@@ -34,8 +33,6 @@ from agio.trading.jobs.simulator import SimulatorRunner
 from agio.trading.jobs.tape import TapeRunner
 
 CONNECTIONS = 8
-
-log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings) -> None:

@@ -34,7 +34,7 @@ class Ready(msgspec.Struct):
 class Report(msgspec.Struct):
     """One line of the process."""
 
-    event: Literal["applied", "migrated", "bootstrapped", "failed"]
+    event: Literal["applied", "migrated", "bootstrapped", "failed", "refused"]
     detail: str = ""
     count: int = 0
     ready: Ready | None = None

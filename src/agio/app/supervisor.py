@@ -159,6 +159,8 @@ class Supervisor:
                 self._tell(report)
                 if report.event == "failed":
                     raise StartFailed(f"the database could not be brought up to date: {report.detail}")
+                if report.event == "refused":
+                    raise StartFailed(report.detail)
                 if report.event == "migrated":
                     for process in processes:
                         process.release()

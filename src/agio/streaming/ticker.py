@@ -49,14 +49,18 @@ class Ticker:
         if item in now or (not is_urgent and item in later):
             return
         loop = asyncio.get_running_loop()
-        if is_urgent or loop.time() - item.flushed_at >= self._tick_seconds * _EARLY:
+        time = loop.time()
+        if is_urgent or time - item.flushed_at >= self._tick_seconds * _EARLY:
             now[item] = None
             if self._soon is None:
                 self._soon = loop.call_soon(self._run_soon)
         else:
             later[item] = None
             if self._later is None:
-                self._later = loop.call_later(self._tick_seconds, self._run_later)
+                # Ticks lie on one grid: all that waits goes out together, and nothing waits a whole tick
+                # for a tick again.
+                next_tick = (time // self._tick_seconds + 1) * self._tick_seconds
+                self._later = loop.call_at(next_tick, self._run_later)
 
     def _run_soon(self) -> None:
         self._soon = None

@@ -47,7 +47,13 @@ def run_migrations(
         raise typer.Exit(1) from error
     _tell(Report("migrated", count=count), as_json=as_json)
     if bootstrap is not None:
-        ready = bootstrap.ensure_demo(settings)
+        try:
+            ready = bootstrap.ensure_demo(settings)
+        except bootstrap.TapeRefused as refusal:
+            if not as_json:
+                fail(str(refusal))
+            print_report(Report("refused", str(refusal)))
+            raise typer.Exit(1) from refusal
         _tell(Report("bootstrapped", ready=ready), as_json=as_json)
 
 

@@ -70,10 +70,7 @@ def replay(
         return
     try:
         with operator_api(folder) as (api, _):
-            body: dict[str, object] = {"path": str(_place_within_reach(file, folder)), "speed": speed}
-            if symbol:
-                body["symbol"] = symbol
-            _follow(api, api.call("POST", "/api/market/replays", body), as_json=as_json)
+            _follow(api, _ask(api, file, folder, speed, symbol), as_json=as_json)
     except ApiRefused as refusal:
         fail(str(refusal))
     except OSError as error:
@@ -91,6 +88,19 @@ def _start_on_tape(
     if port is not None:
         settings = msgspec.structs.replace(settings, port=port)
     run_platform(settings, as_json=as_json)
+
+
+def _ask(api: LocalApi, file: Path, data_dir: Path, speed: float, symbol: str | None) -> JsonObject:
+    placed = _place_within_reach(file, data_dir)
+    body: dict[str, object] = {"path": str(placed), "speed": speed}
+    if symbol:
+        body["symbol"] = symbol
+    try:
+        return api.call("POST", "/api/market/replays", body)
+    except ApiRefused as refusal:
+        if refusal.problem.get("code") == "invalid_tape" and placed != file.resolve():
+            placed.unlink()
+        raise
 
 
 def _place_within_reach(file: Path, data_dir: Path) -> Path:

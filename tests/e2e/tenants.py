@@ -1,0 +1,120 @@
+"""Organisations on a running platform, made by the services themselves, as no public door makes them."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import psycopg
+from benchmarks.harness import Platform
+
+from agio.app.run_state import RunFolder
+from agio.identity.api import SCOPES
+from agio.identity.service import IdentityService
+from agio.kernel.ids import OrganisationId
+from agio.platform.clock import SystemClock
+from agio.platform.config import Settings
+from agio.platform.db import Database
+
+T = TypeVar("T")
+
+
+@dataclass
+class Tenant:
+    """An organisation with a key of each environment, and what it owns by parameter name."""
+
+    organisation_id: OrganisationId
+    key_id: str
+    secret: str
+    live_secret: str
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+def settings_of(platform: Platform) -> Settings:
+    settings = RunFolder(platform.data_dir).read_settings()
+    assert settings is not None
+    return settings
+
+
+def make_tenant(platform: Platform, name: str) -> Tenant:
+    """A new organisation with keys that hold every scope."""
+
+    async def make(identity: IdentityService) -> Tenant:
+        organisation_id = await identity.create_organisation(name)
+        sandbox = await identity.issue_key(organisation_id, "sandbox", list(SCOPES), name="tests")
+        live = await identity.issue_key(organisation_id, "live", list(SCOPES), name="tests")
+        return Tenant(organisation_id, sandbox.key.key_id, sandbox.secret, live.secret)
+
+    return _with_identity(platform, make)
+
+
+def make_key(platform: Platform, tenant: Tenant, *, is_expired: bool = False) -> str:
+    """One more sandbox key of an organisation."""
+
+    async def issue(identity: IdentityService) -> tuple[str, str]:
+        issued = await identity.issue_key(tenant.organisation_id, "sandbox", list(SCOPES), name="more")
+        return issued.key.key_id, issued.secret
+
+    key_id, secret = _with_identity(platform, issue)
+    if is_expired:
+        with psycopg.connect(settings_of(platform).owner_database_url) as connection:
+            connection.execute(
+                "update identity.api_key set created_at = now() - interval '2 d',"
+                " expires_at = now() - interval '1 s' where key_id = %s",
+                (key_id,),
+            )
+    return secret
+
+
+def give_belongings(platform: Platform, tenant: Tenant) -> None:
+    """One object of each kind: an account with money, a transfer, a portfolio, a resting order, a fill."""
+    with connect(platform, tenant.secret) as http:
+
+        def post(path: str, body: dict[str, object], *names: str) -> None:
+            answer = http.post(path, json=body)
+            assert answer.status_code == 201, answer.text
+            tenant.ids.update({name: answer.json()[name] for name in names})
+
+        post("/api/accounts", {"name": "Main"}, "account_id")
+        account_id = tenant.ids["account_id"]
+        money = {"account_id": account_id, "direction": "deposit", "asset": "USD", "amount": "100000.00"}
+        post("/api/transfers", money, "transfer_id", "journal_id")
+        post("/api/portfolios", {"name": "All", "account_ids": [account_id]}, "portfolio_id")
+        post("/api/orders", resting_order(account_id), "order_id")
+        tenant.ids["key_id"] = tenant.key_id
+
+
+def resting_order(account_id: str, **changes: object) -> dict[str, object]:
+    """A buy that is far below the market."""
+    return {
+        "account_id": account_id,
+        "symbol": "ACME-USD",
+        "side": "buy",
+        "type": "limit",
+        "quantity": "1",
+        "limit_price": "1.00",
+        "time_in_force": "gtc",
+        **changes,
+    }
+
+
+def connect(platform: Platform, secret: str | None) -> httpx.Client:
+    """A client that adds nothing of its own but the key."""
+    context = ssl.create_default_context(cafile=platform.ca_file)
+    headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
+    return httpx.Client(base_url=platform.url, verify=context, headers=headers, timeout=30, trust_env=False)
+
+
+def _with_identity(platform: Platform, work: Callable[[IdentityService], Awaitable[T]]) -> T:
+    async def run() -> T:
+        database = Database(settings_of(platform).database_url, max_size=1, name="tests")
+        await database.open()
+        try:
+            return await work(IdentityService(database, SystemClock()))
+        finally:
+            await database.close()
+
+    return asyncio.run(run())

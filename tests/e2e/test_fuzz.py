@@ -1,0 +1,127 @@
+"""Thousands of requests made up from the platform's own OpenAPI document: it does what the document says."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from benchmarks.harness import Platform
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi import checks as promises
+from tests.e2e.tenants import Tenant, give_belongings, make_tenant
+
+EXAMPLES = 20
+SEED = 20_261_121
+
+SENSIBLE: dict[str, list[object]] = {
+    "symbol": ["ACME-USD", "BTC-USD"],
+    "asset": ["USD", "ACME"],
+    "amount": ["1.00", "0.01"],
+    "quantity": ["1", "3"],
+    "limit_price": ["1.00", "90.00"],
+    "client_order_id": ["fuzz-1", "fuzz-2"],
+    "Idempotency-Key": ["fuzz-1", "fuzz-2"],
+    "base_currency": ["USD"],
+    "name": ["Fuzz"],
+    "scopes": [["market:read"]],
+    "allowed_cidrs": [["127.0.0.0/8", "::1/128"]],
+    "interval": ["1s", "1m"],
+    "depth": [1, 5],
+    "frequency": ["1d", "1h"],
+    "from": ["2020-01-01"],
+    "explain": ["true", "false"],
+    "var": ["historical:0.99:1", "all:0.95"],
+    "start": ["2020-01-01T00:00:00Z"],
+    "code": ["not_found"],
+}
+"""Values that lead past the first check, mixed in so that answers other than refusals are compared too."""
+
+IRRELEVANT = [
+    promises.ignored_auth,  # too many refused keys from one address are slowed down; the matrix has them all
+    promises.positive_data_acceptance,  # ids, amounts and instants are text, of which most is no id
+]
+
+
+@pytest.fixture(scope="module")
+def tenant(sim_platform: Platform) -> Tenant:
+    tenant = make_tenant(sim_platform, "Fuzzed")
+    give_belongings(sim_platform, tenant)
+    return tenant
+
+
+@pytest.fixture(scope="module")
+def session(sim_platform: Platform, tenant: Tenant) -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = sim_platform.ca_file
+        session.headers["Authorization"] = f"Bearer {tenant.secret}"
+        yield session
+
+
+@pytest.fixture(scope="module")
+def schema(sim_platform: Platform, session: requests.Session) -> BaseSchema:
+    document = session.get(f"{sim_platform.url}/openapi.json", timeout=30).json()
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.update(base_url=sim_platform.url)
+    return schema
+
+
+@pytest.fixture(scope="module")
+def problems(sim_platform: Platform, session: requests.Session) -> str:
+    return session.get(f"{sim_platform.url}/problems", timeout=30).text
+
+
+@pytest.mark.slow
+def test_every_operation_keeps_to_its_description(
+    schema: BaseSchema, session: requests.Session, tenant: Tenant, problems: str, subtests: pytest.Subtests
+) -> None:
+    values = {**SENSIBLE, **{name: [value] for name, value in tenant.ids.items()}}
+    # The key in use must outlive the test.
+    values["key_id"] = ["key_00000000000000000000"]
+    values["account_ids"] = [[tenant.ids["account_id"]]]
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
+                continue
+            with subtests.test(f"{operation.label}, {mode.value}"):
+                _fuzz(operation, mode, session, values, problems)
+
+
+def _fuzz(
+    operation: APIOperation[Any, Any, Any, Any],
+    mode: GenerationMode,
+    session: requests.Session,
+    values: dict[str, list[object]],
+    problems: str,
+) -> None:
+    @seed(SEED)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode), choices=st.randoms(use_true_random=False))
+    def ask(case: Case, choices: Any) -> None:
+        if mode is GenerationMode.POSITIVE:
+            for part in (case.path_parameters, case.query, case.headers, case.body):
+                if isinstance(part, dict | requests.structures.CaseInsensitiveDict):
+                    for name in part:
+                        if name in values and choices.random() < 0.8:
+                            part[name] = choices.choice(values[name])
+        answer = case.call(session=session, verify=session.verify)
+        case.validate_response(answer, excluded_checks=IRRELEVANT)
+        if answer.status_code >= 400:
+            problem = answer.json()
+            assert answer.headers["content-type"] == ["application/problem+json"]
+            assert problem["request_id"] == answer.headers["x-request-id"][0]
+            assert problem["type"] == f"/problems/{problem['code']}"
+            assert f'"{problem["type"]}"' in problems
+
+    ask()

@@ -1,0 +1,63 @@
+"""The adaptive tick."""
+
+import asyncio
+
+from agio.streaming.ticker import Ticker
+
+TICK = 0.05
+
+
+class Item:
+    def __init__(self) -> None:
+        self.flushed_at = 0.0
+        self.flushes: list[float] = []
+
+    def flush(self) -> None:
+        self.flushed_at = asyncio.get_running_loop().time()
+        self.flushes.append(self.flushed_at)
+
+
+class TestOffer:
+    async def test_quiet_items_go_out_at_once(self) -> None:
+        ticker, item = Ticker(TICK), Item()
+        ticker.offer_connection(item, is_urgent=False)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+        assert len(item.flushes) == 1
+
+    async def test_busy_items_go_out_together_at_the_tick(self) -> None:
+        ticker, channel, connection = Ticker(TICK), Item(), Item()
+        loop = asyncio.get_running_loop()
+        channel.flushed_at = connection.flushed_at = loop.time()
+        for _ in range(5):
+            ticker.offer_channel(channel, is_urgent=False)
+            ticker.offer_connection(connection, is_urgent=False)
+        await asyncio.sleep(TICK * 1.5)
+
+        assert len(channel.flushes) == len(connection.flushes) == 1
+        assert connection.flushes[0] - channel.flushes[0] < TICK / 10
+
+    async def test_urgent_items_do_not_wait(self) -> None:
+        ticker, item = Ticker(10.0), Item()
+        item.flushed_at = asyncio.get_running_loop().time()
+        ticker.offer_connection(item, is_urgent=False)
+        ticker.offer_connection(item, is_urgent=True)
+        await asyncio.sleep(0.01)
+        ticker.stop()
+
+        assert len(item.flushes) == 1
+
+    async def test_messages_slower_than_the_tick_are_not_delayed_for_ever(self) -> None:
+        ticker, item = Ticker(TICK), Item()
+        loop = asyncio.get_running_loop()
+        item.flushed_at = loop.time() - TICK / 4
+        delays = []
+        for _ in range(8):
+            offered_at, before = loop.time(), len(item.flushes)
+            ticker.offer_connection(item, is_urgent=False)
+            await asyncio.sleep(TICK * 1.3)
+            assert len(item.flushes) == before + 1
+            delays.append(item.flushes[-1] - offered_at)
+
+        assert min(delays[-3:]) < TICK / 4
