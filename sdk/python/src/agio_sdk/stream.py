@@ -60,6 +60,7 @@ class _Frame(msgspec.Struct, gc=False):
     to: int = 0
     code: str = ""
     detail: str = ""
+    retry: bool = False
     hb_ms: int = DEFAULT_HEARTBEAT_MS
     top: dict[str, int] = {}
 
@@ -324,6 +325,10 @@ class Stream:
             await connection.send({"op": "auth", "token": self._api_key})
         elif frame.op == "unsub" and frame.n in connection.numbers:
             subscription = connection.numbers.pop(frame.n)
+            if frame.retry:
+                subscription.is_resuming = True
+                await connection.subscribe([subscription])
+                return False
             self._subscriptions.pop(subscription.channel, None)
             subscription.fail(ChannelRefused(subscription.channel, frame.code, frame.detail))
         return frame.op == "drain"
