@@ -70,7 +70,7 @@ def build_dashboard(root: Path) -> bool:
         started = time.monotonic()
         node, npm = find_node()
         say("installing its packages (npm ci)")
-        run(root, (node, npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"))
+        run(root, (node, npm, "ci", "--omit=dev", "--prefer-offline", "--loglevel=error"))
         say("building")
         partial = root / WORK / "dashboard"
         vite = str(root / "web/node_modules/vite/bin/vite.js")

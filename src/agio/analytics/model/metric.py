@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-Input = float | int | str | Sequence[float | str] | None
+Input = float | str | Sequence[float | str] | None
 
 
 class Null(msgspec.Struct, frozen=True):

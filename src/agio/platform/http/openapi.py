@@ -1,7 +1,9 @@
 """The OpenAPI 3.1 document: the framework's, made true about strict bodies, problems and credentials."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from http import HTTPStatus
+from typing import Any, Final
 
 import msgspec
 from litestar import Litestar
@@ -22,6 +24,8 @@ from agio.platform.http.problems import PROBLEM_MEDIA_TYPE
 
 Document = dict[str, Any]
 
+_PAGE_NAME: Final = re.compile(rb"\bPage_[\w.]+\.(\w+?)_\b")
+"""How the framework names `Page[Trade]`; the module it is in is nobody's business."""
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
 _PROBLEM_SCHEMA: Final[Document] = {
     "title": "Problem",
@@ -90,9 +94,25 @@ def build_document(app: Litestar, *, title: str, version: str, description: str)
     )
     # The framework would add its own documentation pages; handing it a spare configuration leaves them out.
     app.plugins.get(OpenAPIPlugin).on_app_init(AppConfig(openapi_config=config))
-    document = cast(Document, msgspec.to_builtins(app.openapi_schema.to_schema()))
+    text = msgspec.json.encode(msgspec.to_builtins(app.openapi_schema.to_schema()))
+    document = msgspec.json.decode(_PAGE_NAME.sub(rb"\1Page", text), type=Document)
+    for schema in document.get("components", {}).get("schemas", {}).values():
+        _mend_tuples(schema)
     _complete(document, list_operations(app))
     return document
+
+
+def _mend_tuples(schema: object) -> None:
+    """The framework writes a tuple's types as a list under `items`, which JSON Schema calls `prefixItems`."""
+    if isinstance(schema, dict):
+        items = schema.get("items")
+        if isinstance(items, list):
+            schema.update(prefixItems=items, items=False, minItems=len(items), maxItems=len(items))
+        for part in schema.values():
+            _mend_tuples(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _mend_tuples(part)
 
 
 def _complete(document: Document, operations: list[Operation]) -> None:
@@ -135,6 +155,9 @@ def _complete_parameters(described: Document) -> None:
 
 def _complete_operation(described: Document, operation: Operation) -> None:
     responses = {status: answer for status, answer in described["responses"].items() if status < "400"}
+    for status, answer in responses.items():
+        if answer["description"] == HTTPStatus(int(status)).description:
+            answer["description"] = HTTPStatus(int(status)).phrase
     statuses = ["400", "404", "429", "500", "503"]
     if not operation.is_public:
         statuses += ["401", "403"]
@@ -142,6 +165,9 @@ def _complete_operation(described: Document, operation: Operation) -> None:
         described["x-agio-scope"] = operation.scope
     if "requestBody" in described:
         statuses += ["413", "415"]
+        body: Document = described["requestBody"]
+        kinds = next(iter(body["content"].values()))["schema"].get("oneOf", [])
+        body["required"] = {"type": "null"} not in kinds
     if operation.method != "GET":
         statuses += ["409"]
     statuses += ["422"]
