@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from agio_sdk import Agio
-from benchmarks.harness import Report, parse_arguments, quantile, running_platform, start_report
+from benchmarks.harness import Platform, Report, parse_arguments, quantile, running_platform, start_report
 
 SYMBOL = "BTC-USD"
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     report.print(as_json=options.json)
 
 
-async def _measure(report: Report, platform, *, is_quick: bool) -> None:  # type: ignore[no-untyped-def]
+async def _measure(report: Report, platform: Platform, *, is_quick: bool) -> None:
     async with Agio(platform.url, platform.api_key, ca_file=platform.ca_file) as agio:
         account = await agio.open_account("benchmark")
         await agio.deposit(account.account_id, "USD", Decimal(500_000_000))

@@ -4,12 +4,10 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import httpx
 import psycopg
-from benchmarks.harness import Platform
 
 from agio.app.run_state import RunFolder
 from agio.identity.api import SCOPES
@@ -18,6 +16,7 @@ from agio.kernel.ids import OrganisationId
 from agio.platform.clock import SystemClock
 from agio.platform.config import Settings
 from agio.platform.db import Database
+from benchmarks.harness import Platform, wait_until
 
 T = TypeVar("T")
 
@@ -51,8 +50,8 @@ def make_tenant(platform: Platform, name: str) -> Tenant:
     return _with_identity(platform, make)
 
 
-def make_key(platform: Platform, tenant: Tenant, *, is_expired: bool = False) -> str:
-    """One more sandbox key of an organisation."""
+def make_key(platform: Platform, tenant: Tenant, *, is_expired: bool = False) -> tuple[str, str]:
+    """One more sandbox key of an organisation: its id and its secret."""
 
     async def issue(identity: IdentityService) -> tuple[str, str]:
         issued = await identity.issue_key(tenant.organisation_id, "sandbox", list(SCOPES), name="more")
@@ -66,7 +65,7 @@ def make_key(platform: Platform, tenant: Tenant, *, is_expired: bool = False) ->
                 " expires_at = now() - interval '1 s' where key_id = %s",
                 (key_id,),
             )
-    return secret
+    return key_id, secret
 
 
 def give_belongings(platform: Platform, tenant: Tenant) -> None:
@@ -118,3 +117,40 @@ def _with_identity(platform: Platform, work: Callable[[IdentityService], Awaitab
             await database.close()
 
     return asyncio.run(run())
+
+
+MOVING = ("mark", "outbox", "venue_command")
+"""Tables that change by themselves: periodic valuations, and events and commands on their way."""
+
+FINGERPRINT = """
+    select count(*) || ' rows ' || coalesce(md5(string_agg(row, '' order by row)), '')
+    from (select (to_jsonb(t) - 'last_used_at')::text from {table} t {where}) x (row)
+"""
+
+
+def belongings(platform: Platform, *tenants: Tenant) -> dict[str, str]:
+    """Count and hash of the rows that the database holds of these organisations, and of all replays.
+
+    Waits until the relay has put earlier events into their channels.
+    """
+    with psycopg.connect(settings_of(platform).owner_database_url, autocommit=True) as connection:
+
+        def ask(query: str, *values: object) -> object:
+            row = connection.execute(query, values).fetchone()
+            return None if row is None else row[0]
+
+        tables = connection.execute(
+            "select format('%%I.%%I', table_schema, table_name) from information_schema.columns"
+            " where column_name = 'organisation_id' and not table_name = any(%s)"
+            " and table_schema not in ('pg_catalog', 'information_schema') order by 1",
+            (list(MOVING),),
+        ).fetchall()
+        waiting = "select count(*) from platform.outbox where organisation_id = any(%s)"
+        owners = [tenant.organisation_id for tenant in tenants]
+        wait_until(lambda: ask(waiting, owners) == 0, 30, "the relay has told everything")
+        where = "where organisation_id = any(%s)"
+        found = {table: str(ask(FINGERPRINT.format(table=table, where=where), owners)) for (table,) in tables}
+        replays = "(select replay_id, path, symbol from marketdata.replay)"
+        found["replays"] = str(ask(FINGERPRINT.format(table=replays, where="")))
+    assert len(found) > 10
+    return found

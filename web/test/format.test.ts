@@ -27,10 +27,15 @@ describe("format", () => {
     ]);
   });
 
-  it("shows averages to the precision of a price, or four decimals at most", () => {
+  it("shows averages to the precision of a price", () => {
     expect(format.average("63977.066667", "1.00")).toBe("63,977.07");
-    expect(format.average("63970.100000")).toBe("63,970.10");
+    expect(format.average("3372.68160000")).toBe("3,372.68");
     expect(format.average("1.08491160")).toBe("1.0849");
+  });
+
+  it("shows how much of an order is filled", () => {
+    expect(format.filledOf("0.35000000", "0.35000000")).toBe("0.35");
+    expect(format.filledOf("0.00000000", "50.00000000")).toBe("0 / 50");
   });
 
   it("shows instants in UTC", () => {

@@ -22,8 +22,8 @@ from agio.analytics.events import (
     positions_subject,
 )
 from agio.analytics.holdings import view_position
+from agio.analytics.live import today, view_live
 from agio.analytics.marks import MarkRecorder
-from agio.analytics.service import today, view_live
 from agio.analytics.settings import PORTFOLIOS_PER_ROUND, PUBLISH_SECONDS, WATCHED_PORTFOLIOS
 from agio.analytics.store import Portfolio
 from agio.analytics.valuer import Valuer

@@ -10,9 +10,9 @@ from agio.analytics.book import Book, BookReader
 from agio.analytics.errors import CurrencyNotAvailable, InvalidPortfolio
 from agio.analytics.events import PORTFOLIO_CREATED_SUBJECT
 from agio.analytics.holdings import Holdings, view_position, view_totals
+from agio.analytics.live import today, view_live
 from agio.analytics.model.query import AnalyticsQuery
 from agio.analytics.model.registry import CONVENTION_SET
-from agio.analytics.model.valuation import PERIOD_US
 from agio.analytics.schemas import (
     AnalyticsView,
     CreatePortfolio,
@@ -180,23 +180,3 @@ class AnalyticsService:
         if found is None:
             raise NotFound("no such portfolio; GET /api/portfolios lists yours")
         return found
-
-
-def today(newest_us: int) -> AnalyticsQuery:
-    """The window from the midnight before the newest fact."""
-    return AnalyticsQuery(from_us=newest_us // PERIOD_US["1d"] * PERIOD_US["1d"])
-
-
-def view_live(facts: Facts, holdings: Holdings, day_return: float | None) -> LiveAnalytics:
-    totals = view_totals(holdings, facts.book.base_scale)
-    price_time = holdings.price_time_ns
-    return LiveAnalytics(
-        equity=totals.equity,
-        cash=totals.cash,
-        unrealized_pnl=totals.unrealized_pnl,
-        realized_pnl=totals.realized_pnl,
-        fees=totals.fees,
-        day_return=day_return,
-        ledger_seq=facts.book.entries,
-        price_time=None if price_time is None else format_micros(price_time // 1000),
-    )

@@ -64,16 +64,18 @@ class IdentityService:
         self._announcer = announcer or Unannounced()
         self._settings = settings or IdentitySettings()
 
-    async def create_organisation(
-        self, name: str, organisation_id: OrganisationId | None = None
-    ) -> OrganisationId:
-        """Create an organisation, unless it exists; both of its environments exist from then on."""
+    async def create_organisation(self, name: str) -> OrganisationId:
+        """Create an organisation; both of its environments exist from then on."""
+        organisation_id = OrganisationId(new_id("org"))
+        await self.ensure_organisation(organisation_id, name)
+        return organisation_id
+
+    async def ensure_organisation(self, organisation_id: OrganisationId, name: str) -> bool:
+        """Create the organisation unless it exists; returns whether it was created."""
         if not 1 <= len(name) <= 200:
             raise InvalidRequest("name: 1 to 200 characters", extra={"field": "name"})
-        identifier = organisation_id or OrganisationId(new_id("org"))
-        async with self._database.transaction(Scope(identifier, "sandbox")) as tx:
-            await store.insert_organisation(tx, identifier, name)
-        return identifier
+        async with self._database.transaction(Scope(organisation_id, "sandbox")) as tx:
+            return await store.insert_organisation(tx, organisation_id, name)
 
     async def issue_key(
         self,

@@ -14,12 +14,14 @@ _COLUMNS: Final = (
 )
 
 
-async def insert_organisation(tx: Transaction, organisation_id: str, name: str) -> None:
-    await tx.execute(
+async def insert_organisation(tx: Transaction, organisation_id: str, name: str) -> bool:
+    """Returns False when it was there already."""
+    inserted = await tx.execute(
         "insert into identity.organisation (organisation_id, name) values (%s, %s)"
         " on conflict (organisation_id) do nothing",
         (organisation_id, name),
     )
+    return inserted == 1
 
 
 async def insert_key(tx: Transaction, key: ApiKey, token_hash: bytes) -> None:

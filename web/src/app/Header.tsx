@@ -34,7 +34,7 @@ export function Header({ me, connection, accounts, accountId, onAccount, onSignO
       <span className="spacer" />
       {view.replay !== null && <ReplayChip replay={view.replay} />}
       {view.sources.map(([name, state]) => (
-        <span key={name} className={`chip state-${state}`} title={`Data of ${name}: ${state}`}>
+        <span key={name} className={`chip source state-${state}`} title={`Data of ${name}: ${state}`}>
           <i /> {name} {state === "live" ? "" : <b>{state}</b>}
         </span>
       ))}

@@ -5,7 +5,6 @@ import { decimal } from "agio-sdk";
 export const NOTHING = "–";
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-const AVERAGE_DECIMALS = 4;
 
 /** "1234567.50" as "1,234,567.50"; decimals as the server wrote them. */
 export function grouped(text: string | null | undefined): string {
@@ -97,12 +96,16 @@ export function moment(instant: string | null | undefined, now: Date = new Date(
   return `${Number(instant.slice(8, 10))} ${MONTHS[Number(instant.slice(5, 7)) - 1] ?? ""} ${clock(instant)}`;
 }
 
-/** An average to four decimals at most and two at least, or to the precision of `reference`, a price. */
+/** An average to the precision of `reference`, a price; without one to two decimals, small ones to four. */
 export function average(text: string | null, reference: string | null = null): string {
   if (text === null) return NOTHING;
-  const decimals = reference?.split(".")[1]?.length;
-  if (decimals !== undefined) return rounded(text, decimals);
-  return rounded(text, AVERAGE_DECIMALS).replace(/(\.\d\d\d*?)0+$/, "$1");
+  const isSmall = text.split(".")[0]?.replace("-", "").length === 1;
+  return rounded(text, reference?.split(".")[1]?.length ?? (isSmall ? 4 : 2));
+}
+
+/** How much of an order is filled: "0.35" when all of it, "0.2 / 0.5" when a part. */
+export function filledOf(filled: string, ordered: string): string {
+  return filled === ordered ? quantity(filled) : `${quantity(filled)} / ${quantity(ordered)}`;
 }
 
 /** Words of a code: "partially_filled" as "Partially filled". */

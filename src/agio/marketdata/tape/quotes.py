@@ -6,13 +6,14 @@ since 1970 in UTC.
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
-
-import duckdb
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agio.marketdata.errors import TapeError
 from agio.marketdata.tape.files import TapeFile
 from agio.marketdata.tape.survey import Precision, Survey, TapeLimits
+
+if TYPE_CHECKING:
+    import duckdb
 
 _COLUMNS: Final = ("bid", "bid_size", "ask", "ask_size", "ts_event")
 _FETCH_ROWS: Final = 1024
@@ -77,6 +78,8 @@ _Numbers = tuple[_Decimal, _Decimal, _Decimal, _Decimal, int]
 
 
 def _rows(tape: TapeFile) -> Iterator[_Numbers]:
+    import duckdb  # noqa: PLC0415 - a third of a start's memory, needed by quote tapes alone
+
     row = 0
     try:
         with duckdb.connect(config={"threads": 1, "memory_limit": "256MB"}) as connection:
@@ -93,7 +96,7 @@ def _rows(tape: TapeFile) -> Iterator[_Numbers]:
         raise TapeError(f"the Parquet file cannot be read: {reason}", row + 1) from error
 
 
-def _check_columns(connection: duckdb.DuckDBPyConnection, tape: TapeFile) -> None:
+def _check_columns(connection: "duckdb.DuckDBPyConnection", tape: TapeFile) -> None:
     described = connection.execute(
         "describe select * from read_parquet(?)", [tape.descriptor_path]
     ).fetchall()

@@ -103,11 +103,12 @@ def build_document(app: Litestar, *, title: str, version: str, description: str)
 
 
 def _mend_tuples(schema: object) -> None:
-    """The framework writes a tuple's types as a list under `items`, which JSON Schema calls `prefixItems`."""
+    """A pair of texts is an array of two texts: says how long it is, in words that all generators know."""
     if isinstance(schema, dict):
-        items = schema.get("items")
-        if isinstance(items, list):
-            schema.update(prefixItems=items, items=False, minItems=len(items), maxItems=len(items))
+        places = schema.get("prefixItems")
+        if places and all(place == places[0] for place in places):
+            del schema["prefixItems"]
+            schema.update(items=places[0], minItems=len(places), maxItems=len(places))
         for part in schema.values():
             _mend_tuples(part)
     elif isinstance(schema, list):

@@ -1,6 +1,6 @@
 import type { Agio, Execution, Order } from "agio-sdk";
 import { useState, type ReactNode } from "react";
-import { average, grouped, moment, NOTHING, quantity, words } from "@/shared/format.ts";
+import { average, filledOf, grouped, moment, NOTHING, quantity, words } from "@/shared/format.ts";
 import type { AccountFeed } from "@/shared/live/account_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import { explain } from "@/shared/live/loading.ts";
@@ -67,10 +67,12 @@ function OpenOrders({ account, onCancel }: OpenOrdersProps) {
   const { loading, open } = useLive(account.orders);
   return (
     <Content loading={loading} isEmpty={open.length === 0} empty="No open orders.">
-      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Status", "Quantity", "Price", "Filled", ""]} texts={5}>
+      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Status", "Quantity", "Limit", "Filled", ""]} texts={5}>
         {open.map((order) => (
           <tr key={order.order_id}>
             <OrderStart order={order} />
+            <td>{quantity(order.quantity)}</td>
+            <td>{limitOf(order)}</td>
             <td>{quantity(order.filled_quantity)}</td>
             <td>
               {onCancel !== null && order.status !== "pending_cancel" && (
@@ -90,11 +92,12 @@ function History({ account }: { readonly account: AccountFeed }) {
   const { loading, closed } = useLive(account.orders);
   return (
     <Content loading={loading} isEmpty={closed.length === 0} empty="No finished orders yet.">
-      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Status", "Quantity", "Price", "Filled", "Average", "Fees"]} texts={5}>
+      <Table heads={["Time UTC", "Symbol", "Side", "Type", "Status", "Filled", "Limit", "Average", "Fees"]} texts={5}>
         {closed.map((order) => (
           <tr key={order.order_id}>
             <OrderStart order={order} />
-            <td>{quantity(order.filled_quantity)}</td>
+            <td>{filledOf(order.filled_quantity, order.quantity)}</td>
+            <td>{limitOf(order)}</td>
             <td title={order.average_price ?? undefined}>{average(order.average_price, order.limit_price)}</td>
             <td>{grouped(order.fees)}</td>
           </tr>
@@ -116,10 +119,12 @@ function OrderStart({ order }: { readonly order: Order }) {
       <td className={`text status-${order.status}`} title={order.reject_reason === null ? undefined : words(order.reject_reason)}>
         {words(order.status)}
       </td>
-      <td>{quantity(order.quantity)}</td>
-      <td>{order.limit_price === null ? NOTHING : grouped(order.limit_price)}</td>
     </>
   );
+}
+
+function limitOf(order: Order): string {
+  return order.limit_price === null ? NOTHING : grouped(order.limit_price);
 }
 
 function Fills({ account }: { readonly account: AccountFeed }) {

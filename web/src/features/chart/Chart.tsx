@@ -108,7 +108,13 @@ function Candles({ agio, bars, instrument, interval, tools }: CandlesProps) {
       <div className="chart-bar">
         {tools}
         {chart !== null && <Legend store={chart.store} />}
-        <a className="attribution" href="https://www.tradingview.com/" target="_blank" rel="noreferrer">
+        <a
+          className="attribution"
+          href="https://www.tradingview.com/"
+          title="TradingView Lightweight Charts™ Copyright (c) 2025 TradingView, Inc."
+          target="_blank"
+          rel="noreferrer"
+        >
           Charts by TradingView
         </a>
       </div>
