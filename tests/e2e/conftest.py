@@ -2,9 +2,20 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from tests.e2e.tenants import (
+    Refused,
+    Tenant,
+    Unchanged,
+    belongings,
+    connect,
+    give_belongings,
+    make_tenant,
+)
 
 from agio_sdk import Agio
 from benchmarks.harness import Platform
@@ -36,3 +47,50 @@ def client_environment(sim_platform: Platform) -> dict[str, str]:
         "AGIO_API_KEY": sim_platform.api_key,
         "PYTHONPATH": str(checkout / "sdk" / "python" / "src"),
     }
+
+
+@pytest.fixture(scope="session")
+def ours(sim_platform: Platform) -> Tenant:
+    """An organisation of its own on the shared platform, with one object of each kind."""
+    tenant = make_tenant(sim_platform, "Ours")
+    give_belongings(sim_platform, tenant)
+    return tenant
+
+
+@pytest.fixture(scope="session")
+def theirs(sim_platform: Platform) -> Tenant:
+    """Another such organisation."""
+    tenant = make_tenant(sim_platform, "Theirs")
+    give_belongings(sim_platform, tenant)
+    return tenant
+
+
+@pytest.fixture(scope="session")
+def http(sim_platform: Platform, ours: Tenant) -> Iterator[httpx.Client]:
+    """Plain HTTP with our key."""
+    with connect(sim_platform, ours.secret) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def refused(http: httpx.Client) -> Refused:
+    return Refused(http)
+
+
+@pytest.fixture
+def unchanged(sim_platform: Platform, http: httpx.Client, ours: Tenant, theirs: Tenant) -> Unchanged:
+    """A block within which nothing of either organisation may change."""
+
+    def state() -> dict[str, str]:
+        balances = http.get(f"/api/accounts/{ours.ids['account_id']}/balances").json()["items"]
+        positions = http.get(f"/api/portfolios/{ours.ids['portfolio_id']}/positions").json()
+        rows = belongings(sim_platform, ours, theirs)
+        return {**rows, "balances": str(balances), "ledger_seq": str(positions["ledger_seq"])}
+
+    @contextmanager
+    def watch() -> Iterator[None]:
+        before = state()
+        yield
+        assert state() == before
+
+    return watch

@@ -3,8 +3,9 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx
 import psycopg
@@ -84,6 +85,8 @@ def give_belongings(platform: Platform, tenant: Tenant) -> None:
         post("/api/portfolios", {"name": "All", "account_ids": [account_id]}, "portfolio_id")
         post("/api/orders", resting_order(account_id), "order_id")
         tenant.ids["key_id"] = tenant.key_id
+        order = f"/api/orders/{tenant.ids['order_id']}"
+        wait_until(lambda: http.get(order).json()["status"] == "new", 30, "the order rests")
 
 
 def resting_order(account_id: str, **changes: object) -> dict[str, object]:
@@ -117,6 +120,40 @@ def _with_identity(platform: Platform, work: Callable[[IdentityService], Awaitab
             await database.close()
 
     return asyncio.run(run())
+
+
+class Unchanged(Protocol):
+    """A block within which nothing of the two organisations may change."""
+
+    def __call__(self) -> AbstractContextManager[None]: ...
+
+
+class Refused:
+    """Says that an answer is a problem, and one that the documentation describes."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+        self._described: dict[str, int] = {}
+
+    def __call__(self, answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+        """The problem's members."""
+        problem: dict[str, object] = answer.json()
+        assert (answer.status_code, problem["code"]) == (status, code), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert problem["type"] == f"/problems/{code}"
+        assert problem["status"] == self.documented_status(code)
+        assert problem["request_id"] == answer.headers["x-request-id"]
+        assert problem["instance"] == answer.request.url.path
+        assert problem["detail"]
+        return problem
+
+    def documented_status(self, code: str) -> int:
+        """The status that the page of a problem names."""
+        if code not in self._described:
+            page = self._http.get(f"/problems/{code}", headers={"Accept": "application/json"})
+            assert page.status_code == 200, f"{code} has no page"
+            self._described[code] = page.json()["status"]
+        return self._described[code]
 
 
 MOVING = ("mark", "outbox", "venue_command")

@@ -69,11 +69,14 @@ function AccountChoice({ accounts, accountId, onAccount }: Pick<Props, "accounts
   );
 }
 
+/** A replay under way, or one that broke off; those that ended as they should are history. */
 function ReplayChip({ replay }: { readonly replay: Replay }) {
+  if (replay.state === "done" || replay.state === "canceled") return null;
   const share = replay.total === 0 ? 0 : Math.floor((replay.done / replay.total) * 100);
   return (
     <span className="chip replay" title={`${replay.file}: ${replay.done} of ${replay.total} rows, ${replay.state}`}>
-      Replay {replay.symbol} {share}%<meter min={0} max={100} value={share} />
+      Replay {replay.symbol} {replay.state === "failed" ? "failed" : `${share}%`}
+      <meter min={0} max={100} value={share} />
     </span>
   );
 }
