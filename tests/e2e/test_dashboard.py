@@ -224,7 +224,7 @@ class TestTheStream:
         await visit.sign_in()
         await expect(visit.page.locator(".chip", has_text="Live")).to_be_visible()
         await sockets[0].close(code=4502, reason="the key was revoked")
-        await expect(visit.page.get_by_role("alert")).to_contain_text("the key was revoked")
+        await expect(visit.page.get_by_role("alert").first).to_contain_text("the key was revoked")
 
 
 class TestTheFiles:

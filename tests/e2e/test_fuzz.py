@@ -157,3 +157,15 @@ def _fuzz(
             assert f'"{problem["type"]}"' in problems
 
     ask()
+
+
+def test_the_document_tells_of_headers_and_of_answers_without_a_body(schema: BaseSchema) -> None:
+    paths = schema.raw_schema["paths"]
+    transfer, order = paths["/api/transfers"]["post"], paths["/api/orders"]["post"]
+    analytics = paths["/api/portfolios/{portfolio_id}/analytics"]["get"]
+    assert "Idempotency-Key" in {parameter["name"] for parameter in transfer["parameters"]}
+    assert "If-None-Match" in {parameter["name"] for parameter in analytics["parameters"]}
+    assert "content" not in analytics["responses"]["304"]
+    assert "content" not in paths["/api/keys/{key_id}"]["delete"]["responses"]["204"]
+    assert {"200", "201", "409", "413", "415", "422"} <= order["responses"].keys()
+    assert not [name for name in schema.raw_schema["components"]["schemas"] if "agio." in name]

@@ -30,7 +30,8 @@ class TestXirr:
 
     @settings(max_examples=150, deadline=None)
     @given(
-        deposits=st.lists(st.tuples(st.integers(0, 2000), st.floats(1, 1e6)), min_size=1, max_size=12),
+        # A steep loss within days has an annual rate that is -1 to the last digit, and so no root.
+        deposits=st.lists(st.tuples(st.integers(0, 1900), st.floats(1, 1e6)), min_size=1, max_size=12),
         days=st.integers(2001, 6000),
         growth=st.floats(0.05, 8),
     )

@@ -33,7 +33,7 @@ from agio_sdk.models import (
     Trade,
     Transfer,
 )
-from agio_sdk.stream import Stream
+from agio_sdk.stream import Stream, StreamState
 from agio_sdk.subscription import Subscription
 
 T = TypeVar("T")
@@ -101,12 +101,17 @@ class Agio:
 
     # Streams
 
-    def stream(self) -> Stream:
-        """The multiplexed stream of this client, opened at its first subscription."""
+    def stream(self, on_state: Callable[[StreamState], None] | None = None) -> Stream:
+        """The multiplexed stream of this client, opened at its first subscription.
+
+        `on_state` is called with every new state from then on.
+        """
         if self._stream is None:
             self._stream = Stream(
                 self.session, f"{self.url}/stream".replace("http", "ws", 1), self._api_key, self._encoding
             )
+        if on_state is not None:
+            self._stream.on_state = on_state
         return self._stream
 
     async def subscribe(self, channel: str, **options: Any) -> Subscription:

@@ -12,11 +12,14 @@ import msgspec
 from agio_sdk.backoff import AuthenticationBreaker, Backoff
 from agio_sdk.errors import AgioError, ChannelRefused, StreamClosed
 from agio_sdk.subscription import Message, OnGap, Subscription, WhenFull
+from agio_sdk.wire import Connection, Frame, HandshakeRefused, decoders, is_batch
 
-DEFAULT_HEARTBEAT_MS = 15_000
 STALE_HEARTBEATS = 2.0
 LARGEST_MESSAGE = 16 * 1024 * 1024
-REPLACEMENT_SECONDS = 10.0
+FAILED_CODE = 1011
+THROTTLED_SECONDS = 0.5
+
+_Lost = (HandshakeRefused, aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError)
 
 
 class StreamState(Enum):
@@ -25,81 +28,6 @@ class StreamState(Enum):
     STALE = "stale"
     RESUMING = "resuming"
     CLOSED = "closed"
-
-
-class _Confirmed(msgspec.Struct):
-    ch: str
-    n: int
-    epoch: str = ""
-    seq: int = 0
-    recovered: bool = True
-    replay: int = 0
-
-
-class _Refused(msgspec.Struct):
-    ch: str
-    code: str
-    detail: str = ""
-    retry: bool = False
-
-
-class _Frame(msgspec.Struct, gc=False):
-    """Any message from the server; which fields are set depends on `op`, and a push has none."""
-
-    op: str = ""
-    id: int | None = None
-    n: int = -1
-    q: int = 0
-    t: int = 0
-    d: msgspec.Raw = msgspec.Raw(b"")
-    p: int | None = None
-    crc: int | None = None
-    subs: list[_Confirmed] | None = None
-    errs: list[_Refused] | None = None
-    first: int = msgspec.field(default=0, name="from")
-    to: int = 0
-    code: str = ""
-    detail: str = ""
-    retry: bool = False
-    hb_ms: int = DEFAULT_HEARTBEAT_MS
-    top: dict[str, int] = {}
-
-
-class _HandshakeRefused(AgioError):
-    def __init__(self, status: int, retry_after_seconds: float) -> None:
-        super().__init__(f"the server refused the stream with HTTP {status}")
-        self.status = status
-        self.retry_after_seconds = retry_after_seconds
-
-
-class _Connection:
-    """One WebSocket and the channel numbers that are valid on it."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, encoding: str) -> None:
-        self.socket = socket
-        self.numbers: dict[int, Subscription] = {}
-        self.asked: dict[int, list[Subscription]] = {}
-        self.heartbeat_ms = DEFAULT_HEARTBEAT_MS
-        self._next_id = 1
-        self._is_binary = encoding == "msgpack"
-
-    async def send(self, message: dict[str, object]) -> None:
-        if self._is_binary:
-            await self.socket.send_bytes(msgspec.msgpack.encode(message))
-        else:
-            await self.socket.send_str(msgspec.json.encode(message).decode())
-
-    async def subscribe(self, subscriptions: list[Subscription]) -> None:
-        if not subscriptions:
-            return
-        request_id, self._next_id = self._next_id, self._next_id + 1
-        self.asked[request_id] = subscriptions
-        entries = [subscription.wire_request() for subscription in subscriptions]
-        await self.send({"id": request_id, "op": "sub", "ch": entries})
-
-    async def unsubscribe(self, channel: str) -> None:
-        request_id, self._next_id = self._next_id, self._next_id + 1
-        await self.send({"id": request_id, "op": "unsub", "ch": [channel]})
 
 
 class Stream:
@@ -122,15 +50,15 @@ class Stream:
         self._url = url
         self._api_key = api_key
         self._encoding = encoding
-        self._on_state = on_state
+        self.on_state = on_state
         self._subscriptions: dict[str, Subscription] = {}
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._runner: asyncio.Task[None] | None = None
         self._backoff = Backoff()
         self._breaker = AuthenticationBreaker()
         self._failure: StreamClosed | None = None
         self.state = StreamState.CONNECTING
-        self._decode_one, self._decode_many = _decoders(encoding)
+        self._decode_one, self._decode_many = decoders(encoding)
 
     async def subscribe(
         self,
@@ -164,14 +92,19 @@ class Stream:
             self._runner = asyncio.create_task(self._run())
         elif self._connection is not None:
             await self._try(self._connection.subscribe([subscription]))
-        await subscription.confirmed
+        try:
+            await subscription.confirmed
+        except asyncio.CancelledError:
+            await self.unsubscribe(subscription)
+            raise
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Stop a subscription; called by `Subscription.aclose`."""
-        self._subscriptions.pop(subscription.channel, None)
-        if self._connection is not None:
-            await self._try(self._connection.unsubscribe(subscription.channel))
+        if self._subscriptions.get(subscription.channel) is subscription:
+            del self._subscriptions[subscription.channel]
+            if self._connection is not None:
+                await self._try(self._connection.unsubscribe(subscription.channel))
 
     async def aclose(self) -> None:
         """Close the socket and end every subscription."""
@@ -184,37 +117,49 @@ class Stream:
         self._set_state(StreamState.CLOSED)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while True:
-                self._set_state(StreamState.CONNECTING)
-                wait_at_least = 0.0
-                try:
-                    connection = await self._connect()
-                except _HandshakeRefused as refusal:
-                    self._judge_handshake(refusal)
-                    wait_at_least = refusal.retry_after_seconds
-                except (aiohttp.ClientError, OSError, TimeoutError):
-                    pass
-                else:
-                    self._breaker.succeeded()
-                    started = loop.time()
-                    wait_at_least = await self._serve(connection)
-                    self._backoff.was_healthy(loop.time() - started)
+                wait_at_least = await self._connect_and_serve()
                 await asyncio.sleep(self._backoff.next_delay(wait_at_least))
         except StreamClosed as error:
-            self._failure = error
-            self._set_state(StreamState.CLOSED)
-            for subscription in self._subscriptions.values():
-                subscription.fail(error)
+            self._end(error)
+        except Exception as error:
+            self._end(StreamClosed(FAILED_CODE, f"the stream failed: {error!r}"))
+            raise
 
-    def _judge_handshake(self, refusal: _HandshakeRefused) -> None:
+    async def _connect_and_serve(self) -> float:
+        """One connection, from its beginning to its end; returns the least seconds to wait before the next.
+
+        Raises StreamClosed when the end is for good.
+        """
+        loop = asyncio.get_running_loop()
+        self._set_state(StreamState.CONNECTING)
+        try:
+            connection = await self._connect()
+        except HandshakeRefused as refusal:
+            self._judge_handshake(refusal)
+            return refusal.retry_after_seconds
+        except _Lost:
+            return 0.0
+        self._breaker.succeeded()
+        started = loop.time()
+        wait_at_least = await self._serve(connection)
+        self._backoff.was_healthy(loop.time() - started)
+        return wait_at_least
+
+    def _end(self, error: StreamClosed) -> None:
+        self._failure = error
+        self._set_state(StreamState.CLOSED)
+        for subscription in self._subscriptions.values():
+            subscription.fail(error)
+
+    def _judge_handshake(self, refusal: HandshakeRefused) -> None:
         if refusal.status in {401, 403}:
             self._breaker.failed()
             if self._breaker.is_open:
                 raise StreamClosed(refusal.status, "the server refused this key three times") from refusal
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         """Open a socket and resubscribe everything at its position."""
         try:
             socket = await self._session().ws_connect(
@@ -226,21 +171,16 @@ class Stream:
             )
         except aiohttp.WSServerHandshakeError as error:
             after = error.headers.get("Retry-After", "") if error.headers is not None else ""
-            raise _HandshakeRefused(error.status, float(after) if after.isdigit() else 0.0) from error
-        connection = _Connection(socket, self._encoding)
+            raise HandshakeRefused(error.status, float(after) if after.isdigit() else 0.0) from error
+        connection = Connection(socket, self._encoding)
         await connection.subscribe(list(self._subscriptions.values()))
-        if self._subscriptions:
-            self._set_state(StreamState.RESUMING)
         return connection
 
-    async def _serve(self, connection: _Connection) -> float:
-        """Read until the socket ends; returns the least seconds to wait.
-
-        Raises StreamClosed when the end is for good.
-        """
-        self._connection = connection
-        replacement: asyncio.Task[_Connection] | None = None
+    async def _serve(self, connection: Connection) -> float:
+        """Read until the socket ends; returns the least seconds to wait. Raises StreamClosed."""
+        replacement: asyncio.Task[Connection] | None = None
         try:
+            await self._use(connection)
             while True:
                 try:
                     message = await connection.socket.receive(
@@ -249,30 +189,54 @@ class Stream:
                 except TimeoutError:
                     self._set_state(StreamState.STALE)
                     return 0.0
-                if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-                    if replacement is None:
-                        return self._verdict(connection.socket.close_code or 1006, str(message.extra or ""))
-                    connection, replacement = await self._switch(connection, replacement), None
-                    continue
-                if await self._read(connection, message.data) and replacement is None:
-                    replacement = asyncio.create_task(self._connect())
+                has_ended = message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}
+                if not has_ended:
+                    await self._read(connection, message.data)
                 if replacement is not None and replacement.done():
-                    connection, replacement = await self._switch(connection, replacement), None
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError):
+                    await self._try(connection.close())
+                    connection, replacement = replacement.result(), None
+                    await self._use(connection)
+                elif has_ended:
+                    return self._verdict(connection.socket.close_code or 1006, str(message.extra or ""))
+                elif connection.drains_after_seconds is not None and replacement is None:
+                    replacement = asyncio.create_task(self._replace(connection.drains_after_seconds))
+        except _Lost:
             return 0.0
         finally:
             self._connection = None
-            if replacement is not None:
-                replacement.cancel()
-            await self._try(connection.socket.close())
+            await self._abandon(replacement)
+            await self._try(connection.close())
 
-    async def _switch(self, old: _Connection, replacement: asyncio.Task[_Connection]) -> _Connection:
-        """Leave a draining node for the connection that was opened before it goes."""
-        async with asyncio.timeout(REPLACEMENT_SECONDS):
-            new = await replacement
-        self._connection = new
-        await self._try(old.socket.close())
-        return new
+    async def _use(self, connection: Connection) -> None:
+        """Make a connection the one in use, with what was subscribed while it was being opened."""
+        self._connection = connection
+        if self._subscriptions:
+            self._set_state(StreamState.RESUMING)
+        await connection.subscribe(
+            [
+                subscription
+                for subscription in self._subscriptions.values()
+                if connection.known.get(subscription.channel) is not subscription
+            ]
+        )
+
+    async def _replace(self, after_seconds: float) -> Connection:
+        """Open the connection that takes over from one whose server drains; tries until it is cancelled."""
+        backoff = Backoff()
+        await asyncio.sleep(after_seconds)
+        while True:
+            try:
+                return await self._connect()
+            except _Lost:
+                await asyncio.sleep(backoff.next_delay())
+
+    async def _abandon(self, replacement: "asyncio.Task[Connection] | None") -> None:
+        if replacement is None:
+            return
+        replacement.cancel()
+        opened = (await asyncio.gather(replacement, return_exceptions=True))[0]
+        if isinstance(opened, Connection):
+            await self._try(opened.close())
 
     def _verdict(self, code: int, reason: str) -> float:
         if 4500 <= code <= 4999:
@@ -282,21 +246,18 @@ class Stream:
         except msgspec.MsgspecError:
             return 0.0
 
-    async def _read(self, connection: _Connection, data: str | bytes) -> bool:
-        """Handle one WebSocket message; returns True when the server is draining."""
-        is_draining = False
-        is_array = data.startswith("[") if isinstance(data, str) else _is_msgpack_array(data)
-        frames = self._decode_many(data) if is_array else [self._decode_one(data)]
+    async def _read(self, connection: Connection, data: str | bytes) -> None:
+        """Handle one WebSocket message."""
+        frames = self._decode_many(data) if is_batch(data) else [self._decode_one(data)]
         for frame in frames:
             if (frame.op == "" and frame.id is None) or frame.op == "snap":
                 await self._push(connection, frame)
             else:
-                is_draining |= await self._control(connection, frame)
-        return is_draining
+                await self._control(connection, frame)
 
-    async def _push(self, connection: _Connection, frame: _Frame) -> None:
+    async def _push(self, connection: Connection, frame: Frame) -> None:
         subscription = connection.numbers.get(frame.n)
-        if subscription is None:
+        if subscription is None or self._subscriptions.get(subscription.channel) is not subscription:
             return
         message = Message(
             subscription.channel,
@@ -312,9 +273,9 @@ class Stream:
             await self._resume(connection, subscription)
         await subscription.wait_for_room()
 
-    async def _control(self, connection: _Connection, frame: _Frame) -> bool:
+    async def _control(self, connection: Connection, frame: Frame) -> None:
         if frame.id is not None and (frame.subs is not None or frame.errs is not None):
-            self._answered(connection, frame)
+            await self._answered(connection, frame)
         elif frame.op == "welcome":
             connection.heartbeat_ms = frame.hb_ms
         elif frame.op == "hb":
@@ -324,39 +285,77 @@ class Stream:
         elif frame.op == "reauth":
             await connection.send({"op": "auth", "token": self._api_key})
         elif frame.op == "unsub" and frame.n in connection.numbers:
-            subscription = connection.numbers.pop(frame.n)
-            if frame.retry:
-                subscription.is_resuming = True
-                await connection.subscribe([subscription])
-                return False
-            self._subscriptions.pop(subscription.channel, None)
-            subscription.fail(ChannelRefused(subscription.channel, frame.code, frame.detail))
-        return frame.op == "drain"
+            await self._unsubscribed(connection, frame)
+        elif frame.op == "error":
+            self._told_of_error(connection, frame)
+        elif frame.op == "drain":
+            connection.drains_after_seconds = frame.slot / 1000
 
-    def _answered(self, connection: _Connection, frame: _Frame) -> None:
+    async def _answered(self, connection: Connection, frame: Frame) -> None:
         asked = {
             subscription.channel: subscription for subscription in connection.asked.pop(frame.id or 0, [])
         }
         for confirmed in frame.subs or []:
             subscription = asked.get(confirmed.ch)
-            if subscription is not None:
+            if subscription is not None and self._subscriptions.get(confirmed.ch) is subscription:
                 connection.numbers[confirmed.n] = subscription
                 subscription.confirm(confirmed.epoch, confirmed.seq, is_recovered=confirmed.recovered)
+            elif confirmed.ch in connection.known and confirmed.ch not in self._subscriptions:
+                await connection.unsubscribe(confirmed.ch)
         for refused in frame.errs or []:
             subscription = asked.get(refused.ch)
-            if subscription is not None:
-                self._subscriptions.pop(subscription.channel, None)
-                subscription.fail(ChannelRefused(refused.ch, refused.code, refused.detail))
+            if subscription is None:
+                continue
+            if refused.code == "already_subscribed":
+                await self._settle(connection, subscription)
+            else:
+                self._refused(connection, subscription, refused.code, refused.detail, may_retry=refused.retry)
         self._set_state(StreamState.LIVE)
 
-    async def _check_tops(self, connection: _Connection, tops: dict[str, int]) -> None:
+    async def _unsubscribed(self, connection: Connection, frame: Frame) -> None:
+        """A channel ended on the server's side."""
+        subscription = connection.numbers.pop(frame.n)
+        if frame.retry:
+            subscription.is_resuming = True
+            await connection.subscribe([subscription])
+        else:
+            self._refused(connection, subscription, frame.code, frame.detail, may_retry=False)
+
+    async def _settle(self, connection: Connection, subscription: Subscription) -> None:
+        """We asked twice and the other answer counts, or the end of an earlier subscription was not heard."""
+        is_in_use = subscription in connection.numbers.values() and not subscription.is_resuming
+        if not is_in_use and self._subscriptions.get(subscription.channel) is subscription:
+            await connection.unsubscribe(subscription.channel)
+            await connection.subscribe([subscription])
+
+    def _told_of_error(self, connection: Connection, frame: Frame) -> None:
+        """A whole message was refused: for now, or as it is."""
+        if frame.retry:
+            connection.repeat_later(max(THROTTLED_SECONDS, frame.retry_after_ms / 1000))
+            return
+        for subscription in connection.asked.pop(frame.id, []) if frame.id is not None else []:
+            self._refused(connection, subscription, frame.code, frame.detail, may_retry=False)
+
+    def _refused(
+        self, connection: Connection, subscription: Subscription, code: str, detail: str, *, may_retry: bool
+    ) -> None:
+        """What worked before and is away for a moment is asked for again; everything else fails."""
+        if may_retry and subscription.is_established:
+            connection.subscribe_later(subscription, Backoff().next_delay(0.2))
+            return
+        if self._subscriptions.get(subscription.channel) is subscription:
+            del self._subscriptions[subscription.channel]
+        connection.known.pop(subscription.channel, None)
+        subscription.fail(ChannelRefused(subscription.channel, code, detail))
+
+    async def _check_tops(self, connection: Connection, tops: dict[str, int]) -> None:
         """A heartbeat names the newest sequence of each log channel: being behind it means silent loss."""
         for number, top in tops.items():
             subscription = connection.numbers.get(int(number))
             if subscription is not None and subscription.is_log and (subscription.last or 0) < top:
                 await self._resume(connection, subscription)
 
-    async def _resume(self, connection: _Connection, subscription: Subscription) -> None:
+    async def _resume(self, connection: Connection, subscription: Subscription) -> None:
         if subscription.is_resuming:
             return
         subscription.is_resuming = True
@@ -371,24 +370,5 @@ class Stream:
     def _set_state(self, state: StreamState) -> None:
         if state is not self.state:
             self.state = state
-            if self._on_state is not None:
-                self._on_state(state)
-
-
-def _decoders(
-    encoding: str,
-) -> tuple[Callable[[str | bytes], _Frame], Callable[[str | bytes], list[_Frame]]]:
-    if encoding == "json":
-        return msgspec.json.Decoder(_Frame).decode, msgspec.json.Decoder(list[_Frame]).decode
-    one = msgspec.msgpack.Decoder(_Frame, strict=False)
-    many = msgspec.msgpack.Decoder(list[_Frame], strict=False)
-    return (lambda data: one.decode(_as_bytes(data))), (lambda data: many.decode(_as_bytes(data)))
-
-
-def _as_bytes(data: str | bytes) -> bytes:
-    return data.encode() if isinstance(data, str) else data
-
-
-def _is_msgpack_array(data: bytes) -> bool:
-    first = data[0]
-    return 0x90 <= first <= 0x9F or first in {0xDC, 0xDD}
+            if self.on_state is not None:
+                self.on_state(state)

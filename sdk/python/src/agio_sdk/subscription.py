@@ -44,8 +44,8 @@ class Subscription:
 
     On log channels every message comes once and in order, across reconnections; where continuity cannot
     be proven `on_gap(channel, first, last, recovered)` is called. The buffer holds `limit` messages; when
-    it is full, `block` stops reading from the socket, `drop_oldest` and `latest` lose messages and say so
-    through `on_gap`.
+    it is full, `block` stops reading from the socket (for all channels of the stream), `drop_oldest` loses
+    messages and says so through `on_gap`, `latest` keeps only the newest one and says so on log channels.
     """
 
     def __init__(
@@ -116,6 +116,11 @@ class Subscription:
             self._arrived.set()
             await self._stream.unsubscribe(self)
 
+    @property
+    def is_established(self) -> bool:
+        """Whether the server has granted it at least once."""
+        return self.confirmed.done() and not self.confirmed.cancelled() and not self.confirmed.exception()
+
     # What the stream calls
 
     def wire_request(self) -> dict[str, object]:
@@ -171,7 +176,7 @@ class Subscription:
     def _put(self, message: Message) -> None:
         if len(self._buffer) >= self._limit and self._when_full != "block":
             dropped = self._buffer.popleft()
-            if self._when_full == "drop_oldest":
+            if self._when_full == "drop_oldest" or self.is_log:
                 self._tell_gap(dropped.q, dropped.q, is_recovered=False)
         self._buffer.append(message)
         self._arrived.set()

@@ -4,7 +4,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
+
+import msgspec
 
 from agio_sdk.client import Agio
 from agio_sdk.models import Trade
@@ -45,12 +47,17 @@ class SyncAgio:
     """
 
     def __init__(
-        self, url: str | None = None, api_key: str | None = None, *, ca_file: str | Path | None = None
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        ca_file: str | Path | None = None,
+        encoding: Literal["json", "msgpack"] = "json",
     ) -> None:
+        self.client = Agio(url, api_key, ca_file=ca_file, encoding=encoding)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="agio-sdk", daemon=True)
         self._thread.start()
-        self.client = Agio(url, api_key, ca_file=ca_file)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the client and wait for its result."""
@@ -73,7 +80,7 @@ class SyncAgio:
         """Trades of a symbol as they happen."""
         with self.subscribe(f"trades:{symbol}") as subscription:
             for message in subscription:
-                yield message.decode(Trade)
+                yield msgspec.structs.replace(message.decode(Trade), seq=message.q)
 
     def close(self) -> None:
         """Close the connections and end the thread; safe to call twice."""
