@@ -115,7 +115,8 @@ def databases(
         owner_url=embedded_postgres.url(database=name),
         name=name,
     )
-    with psycopg.connect(owner_url, autocommit=True) as connection:
+    # As the superuser: the owner cannot end an autovacuum worker or a backend on its way out.
+    with psycopg.connect(embedded_postgres.url("postgres", "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 

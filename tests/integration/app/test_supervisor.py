@@ -321,7 +321,9 @@ class TestExternalServers:
             assert not (platform.data_dir / "postgres").exists()
         finally:
             platform.end()
-            with psycopg.connect(embedded_postgres.url(), autocommit=True) as connection:
+            with psycopg.connect(
+                embedded_postgres.url("postgres", "postgres"), autocommit=True
+            ) as connection:
                 connection.execute("drop database external_servers with (force)")
 
 

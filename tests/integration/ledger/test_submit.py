@@ -12,9 +12,12 @@ from agio.ledger.api import Result, ResultCode
 from agio.ledger.batch import EncodedCommand, encode_command
 from agio.ledger.submission import Submission
 from agio.platform.db import Transaction
+from agio.platform.embedded.postgres import EmbeddedPostgres
 
 
-async def test_cut_connections_lose_and_double_nothing(world: LedgerWorld, databases: Databases) -> None:
+async def test_cut_connections_lose_and_double_nothing(
+    world: LedgerWorld, databases: Databases, embedded_postgres: EmbeddedPostgres
+) -> None:
     await world.codes(fund("acc_1:USD", 100_000))
     acknowledged: list[str] = []
 
@@ -26,7 +29,7 @@ async def test_cut_connections_lose_and_double_nothing(world: LedgerWorld, datab
             acknowledged.append(command.journal_id)
 
     async def cut() -> None:
-        with psycopg.connect(databases.app_url, autocommit=True) as connection:
+        with psycopg.connect(embedded_postgres.url("postgres", "postgres"), autocommit=True) as connection:
             for _ in range(3):
                 await asyncio.sleep(0.1)
                 connection.execute(
