@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from agio.identity.model import ApiKey, Credential
 from agio.kernel.ids import KeyId
 from agio.platform.db import Transaction
+from agio.platform.vault import Place
 
+ORGANISATION_NAME: Final = "identity.organisation.name"
+KEY_NAME: Final = "identity.api_key.name"
 _COLUMNS: Final = (
     "key_id, organisation_id, environment, name, hint, scopes, allowed_cidrs, created_by, created_at,"
     " expires_at, revoked_at, replaced_by, last_used_at"
@@ -16,15 +21,17 @@ _COLUMNS: Final = (
 
 async def insert_organisation(tx: Transaction, organisation_id: str, name: str) -> bool:
     """Returns False when it was there already."""
+    sealed = await tx.vault.seal(tx, Place(ORGANISATION_NAME, organisation_id), name)
     inserted = await tx.execute(
         "insert into identity.organisation (organisation_id, name) values (%s, %s)"
         " on conflict (organisation_id) do nothing",
-        (organisation_id, name),
+        (organisation_id, sealed),
     )
     return inserted == 1
 
 
 async def insert_key(tx: Transaction, key: ApiKey, token_hash: bytes) -> None:
+    name = await tx.vault.seal(tx, Place(KEY_NAME, key.key_id), key.name)
     await tx.execute(
         "insert into identity.api_key (key_id, organisation_id, environment, name, token_hash, hint, scopes,"
         " allowed_cidrs, created_by, created_at, expires_at)"
@@ -33,7 +40,7 @@ async def insert_key(tx: Transaction, key: ApiKey, token_hash: bytes) -> None:
             key.key_id,
             key.organisation_id,
             key.environment,
-            key.name,
+            name,
             token_hash,
             key.hint,
             key.scopes,
@@ -47,31 +54,45 @@ async def insert_key(tx: Transaction, key: ApiKey, token_hash: bytes) -> None:
 
 async def lock_key(tx: Transaction, key_id: str) -> ApiKey | None:
     """The tenant's key, locked until the transaction ends."""
-    return await tx.fetch_one(
-        ApiKey,
-        f"select {_COLUMNS} from identity.api_key"
-        " where organisation_id = %s and environment = %s and key_id = %s for update",
-        (tx.scope.organisation_id, tx.scope.environment, key_id),
+    return await _open(
+        tx,
+        await tx.fetch_one(
+            ApiKey,
+            f"select {_COLUMNS} from identity.api_key"
+            " where organisation_id = %s and environment = %s and key_id = %s for update",
+            (tx.scope.organisation_id, tx.scope.environment, key_id),
+        ),
     )
 
 
 async def find_key(tx: Transaction, key_id: str) -> ApiKey | None:
-    return await tx.fetch_one(
-        ApiKey,
-        f"select {_COLUMNS} from identity.api_key"
-        " where organisation_id = %s and environment = %s and key_id = %s",
-        (tx.scope.organisation_id, tx.scope.environment, key_id),
+    return await _open(
+        tx,
+        await tx.fetch_one(
+            ApiKey,
+            f"select {_COLUMNS} from identity.api_key"
+            " where organisation_id = %s and environment = %s and key_id = %s",
+            (tx.scope.organisation_id, tx.scope.environment, key_id),
+        ),
     )
 
 
 async def list_keys(tx: Transaction, after: str, limit: int) -> list[ApiKey]:
     """The tenant's keys after a key id, oldest first."""
-    return await tx.fetch(
+    rows = await tx.fetch(
         ApiKey,
         f"select {_COLUMNS} from identity.api_key"
         " where organisation_id = %s and environment = %s and key_id > %s order by key_id limit %s",
         (tx.scope.organisation_id, tx.scope.environment, after, limit),
     )
+    return [key for row in rows if (key := await _open(tx, row)) is not None]
+
+
+async def _open(tx: Transaction, row: ApiKey | None) -> ApiKey | None:
+    if row is None:
+        return None
+    name = await tx.vault.unseal(tx, Place(KEY_NAME, row.key_id), row.name)
+    return msgspec.structs.replace(row, name=name)
 
 
 async def count_active_keys(tx: Transaction) -> int:

@@ -1,6 +1,9 @@
-import pytest
+import sys
 
-from agio.platform.telemetry import mask_secrets
+import pytest
+import structlog
+
+from agio.platform.telemetry import LogOutput, mask_secrets
 
 
 class TestMaskSecrets:
@@ -19,3 +22,16 @@ class TestMaskSecrets:
         )
         assert "abcDEF123" not in str(event)
         assert "hunter2" not in str(event)
+
+
+class FullDisk:
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    structlog.WriteLogger(LogOutput()).warning("nobody hears this")  # type: ignore[arg-type]
