@@ -6,8 +6,10 @@ nothing on them is the only copy.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 import nats
 import structlog
 from nats.aio.client import Client
@@ -23,6 +25,7 @@ from agio.kernel.problem import Unavailable
 log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS = 1
+STORE_SECONDS = 5
 EVENT_STREAM = "EVENTS"
 EVENT_SUBJECTS = "ev.>"
 EVENT_MAX_AGE_SECONDS = 7 * 24 * 3600
@@ -150,13 +153,21 @@ class Bus:
 
         Raises NatsError if one of them is not stored.
         """
-        jetstream = self._client.jetstream(timeout=2)
-        await asyncio.gather(
-            *(
-                jetstream.publish(subject, payload, headers={"Nats-Msg-Id": event_id})
-                for subject, event_id, payload in messages
-            )
-        )
+        if not messages:
+            return
+        inbox = self._client.new_inbox()
+        receipts = _Receipts(len(messages))
+        subscription = await self._client.subscribe(inbox, cb=receipts.take)
+        try:
+            for subject, event_id, payload in messages:
+                await self._client.publish(subject, payload, inbox, {"Nats-Msg-Id": event_id})
+            async with asyncio.timeout(STORE_SECONDS):
+                await receipts.complete
+        except TimeoutError:
+            raise NatsTimeout from None
+        finally:
+            with suppress(NatsError):
+                await subscription.unsubscribe()
 
     async def _reconnected(self) -> None:
         log.info("bus_reconnected")
@@ -168,3 +179,34 @@ class Bus:
 
     async def _log_error(self, error: Exception) -> None:
         log.warning("bus_error", error=repr(error))
+
+
+class _Refusal(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _Receipt(msgspec.Struct):
+    error: _Refusal | None = None
+
+
+class _Receipts:
+    """JetStream's answers to messages that were sent with one reply subject: complete when all are stored."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def take(self, message: Msg) -> None:
+        if self.complete.done():
+            return
+        if not message.data:
+            self.complete.set_exception(NoRespondersError())
+            return
+        refusal = msgspec.json.decode(message.data, type=_Receipt).error
+        if refusal is not None:
+            self.complete.set_exception(nats.js.errors.APIError(refusal.code, refusal.description))
+            return
+        self._wanted -= 1
+        if self._wanted == 0:
+            self.complete.set_result(None)

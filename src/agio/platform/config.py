@@ -36,6 +36,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Further browser origins that may open a stream; the server's own always may."""
     replay_dirs: tuple[Path, ...] = ()
     """Folders from which `POST /api/market/replays` may read."""
+    master_keys: str = ""
+    """Master keys of the encryption at rest, base64, separated by commas, the current one first."""
+    master_key_file: Path | None = None
+    """A file that holds them, one a line; by default `secrets/master.key` in the data folder."""
+    pkcs11_module: Path | None = None
+    """The library of a token, such as `/usr/lib/softhsm/libsofthsm2.so`."""
+    pkcs11_token: str = ""
+    """The token's label."""
+    pkcs11_key: str = ""
+    """The label of custody's Ed25519 key pair in it; without one the signing key is a private file."""
+    pkcs11_pin_file: Path | None = None
+    """A private file with the token's user PIN."""
+    pkcs11_master_keys: str = ""
+    """Labels of AES-256 keys in the token, separated by commas, the current one first: the master keys."""
     log_level: str = "info"
 
     @classmethod

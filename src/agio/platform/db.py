@@ -8,15 +8,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import msgspec
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, scalar_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agio.kernel.ids import EventId, new_id
 from agio.kernel.problem import Unavailable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    from agio.platform.vault import Vault
 
 Row = TypeVar("Row")
 Parameters = Sequence[object] | Mapping[str, object] | None
@@ -51,15 +57,31 @@ class DatabaseUnavailable(Unavailable):
     title = "The database does not answer"
 
 
+class VaultMissing(Exception):
+    """This process was given no master key, so it can neither seal nor open a value."""
+
+
 class Transaction:
     """An open transaction. Not for concurrent use."""
 
-    __slots__ = ("connection", "has_events", "scope")
+    __slots__ = ("_vault", "connection", "data_keys", "has_events", "scope")
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], scope: Scope) -> None:
+    def __init__(
+        self, connection: psycopg.AsyncConnection[Any], scope: Scope, vault: "Vault | None" = None
+    ) -> None:
         self.connection = connection
         self.scope = scope
         self.has_events = False
+        self.data_keys: dict[tuple[str, int], AESGCM] = {}
+        """Data keys made in this transaction: the vault's, until they are committed."""
+        self._vault = vault
+
+    @property
+    def vault(self) -> "Vault":
+        """What seals personal and secret values before they are stored; raises VaultMissing."""
+        if self._vault is None:
+            raise VaultMissing("open the database with a vault")
+        return self._vault
 
     async def execute(self, sql: LiteralString, parameters: Parameters = None) -> int:
         """Run a statement; returns how many rows it touched."""
@@ -125,7 +147,16 @@ async def _no_nudge() -> None:
 class Database:
     """A pool of connections to one server as one role."""
 
-    def __init__(self, url: str, *, min_size: int = 1, max_size: int = 8, name: str = "agio") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 8,
+        name: str = "agio",
+        vault: "Vault | None" = None,
+    ) -> None:
+        self.vault = vault
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             url,
             min_size=min_size,
@@ -163,7 +194,7 @@ class Database:
                         " set_config('agio.environment', %s, true)",
                         (scope.organisation_id, scope.environment),
                     )
-                transaction = Transaction(connection, scope)
+                transaction = Transaction(connection, scope, self.vault)
                 yield transaction
         except PoolTimeout as error:
             raise DatabaseUnavailable("try again in a few seconds", headers={"Retry-After": "2"}) from error
@@ -172,6 +203,28 @@ class Database:
             raise
         if transaction.has_events:
             await self.nudge_outbox()
+
+    async def run_alone(self, sql: LiteralString, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """Run one statement that emits events as a transaction of its own, for no tenant.
+
+        The server commits it as soon as it is done, whatever else keeps this process busy: for hot paths
+        that hold a lock which others wait for. Raises as `transaction` does.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                await connection.set_autocommit(True)
+                try:
+                    rows = await (await connection.execute(sql, parameters)).fetchall()
+                finally:
+                    if connection.info.transaction_status is TransactionStatus.IDLE:
+                        await connection.set_autocommit(False)
+        except PoolTimeout as error:
+            raise DatabaseUnavailable("try again in a few seconds", headers={"Retry-After": "2"}) from error
+        except psycopg.OperationalError:
+            self._purge_broken_connections()
+            raise
+        await self.nudge_outbox()
+        return rows
 
     def _purge_broken_connections(self) -> None:
         """After a server crash every pooled connection is dead: test them all now, off the caller's path."""

@@ -4,10 +4,12 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
-_SECRET_NAMES = re.compile(r"password|secret|token|authorization|api_key|ticket", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"password|secret|token|authorization|api_key|master_key|ticket", re.IGNORECASE)
 _SECRET_SHAPES = re.compile(r"agio_(?:sandbox|live|ticket)_[A-Za-z0-9_]+|://[^/@\s:]+:[^/@\s]+@")
 
 
@@ -23,8 +25,22 @@ def mask_secrets(
     return event
 
 
+class LogOutput:
+    """Standard error as logs need it: a full disk costs lines, never the work that had something to tell."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
 def configure_logging(process: str, level: str = "info") -> None:
     """Send everything, the standard library's loggers included, to standard error."""
+    output = LogOutput()
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -36,11 +52,11 @@ def configure_logging(process: str, level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

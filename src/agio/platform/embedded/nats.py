@@ -19,6 +19,11 @@ MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 _MEMORY_LIMIT = "96MiB"
 _RETRY_SECONDS = 0.3
 
+_STORE_FAILURES = (b"JetStream failed to store", b"JetStream out of")
+_LOG_READ_BYTES = 1024 * 1024
+_SPACE_NEEDED_BYTES = 32 * 2**20
+_FULL_BYTES = 64 * 1024
+
 _CONFIGURATION = """\
 # Written anew at every start of agio.
 listen: "127.0.0.1:{port}"
@@ -44,6 +49,8 @@ class EmbeddedNats:
         self._data_dir = data_dir
         self._child = Child(self.name, data_dir / "logs" / "nats.log", stop_steps=STOP_STEPS)
         self.port = port or ports.free_port()
+        self._log_offset = 0
+        self._has_store_failed = False
 
     @property
     def identity(self) -> Identity | None:
@@ -84,6 +91,8 @@ class EmbeddedNats:
             store=_quoted(folder / "store"),
         )
         write_private(configuration, text)
+        self._log_offset = self._log_size()
+        self._has_store_failed = False
         environment = {"PATH": os.defpath, "GOMEMLIMIT": _MEMORY_LIMIT, "HOME": str(folder)}
         self._child.spawn([str(find_binary()), "-c", str(configuration)], environment)
 
@@ -100,6 +109,25 @@ class EmbeddedNats:
         except OSError:
             return False
 
+    def is_in_need_of_restart(self) -> bool:
+        """Whether its store has failed, and there is space again.
+
+        After a full disk JetStream refuses every message until it is started anew. Its log tells, if there
+        was room for that; so a disk that was seen full counts, too.
+        """
+        free = shutil.disk_usage(self._data_dir).free
+        self._has_store_failed |= free < _FULL_BYTES
+        size = self._log_size()
+        if size < self._log_offset:
+            self._log_offset = 0
+        if size > self._log_offset:
+            with self._child.log_file.open("rb") as log:
+                log.seek(self._log_offset)
+                said = log.read(_LOG_READ_BYTES)
+            self._log_offset += len(said)
+            self._has_store_failed |= any(failure in said for failure in _STORE_FAILURES)
+        return self._has_store_failed and free > _SPACE_NEEDED_BYTES
+
     def explain(self) -> str:
         """Why it is not running, with the log's last lines."""
         said = "\n".join(self._child.log_tail())
@@ -110,6 +138,12 @@ class EmbeddedNats:
 
     def stop(self) -> None:
         self._child.stop()
+
+    def _log_size(self) -> int:
+        try:
+            return self._child.log_file.stat().st_size
+        except OSError:
+            return 0
 
     def _password(self) -> str:
         return read_or_create(self._data_dir / "secrets" / "nats")

@@ -10,7 +10,10 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import LitestarDeprecationWarning
 from litestar.handlers import BaseRouteHandler
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
+from typing_extensions import override
 
 from agio.platform.http.edge import Edge, RequestObserver, Unobserved
 from agio.platform.http.inventory import list_operations
@@ -44,7 +47,7 @@ def create_app(
     with warnings.catch_warnings():
         # Litestar 3 will want a marker on each parameter; we pin below it, and plain handlers read better.
         warnings.simplefilter("ignore", LitestarDeprecationWarning)
-        app = Litestar(
+        app = _Application(
             route_handlers=[*routers, build_pages(title, version, description)],
             guards=[_one_guard([*guards, parameters])],
             dependencies=dict(dependencies),
@@ -61,6 +64,15 @@ def create_app(
     parameters.learn(app)
     app.asgi_handler = Edge(app.asgi_handler, observer or Unobserved())
     return app
+
+
+class _Application(Litestar):
+    """Without the plugins for libraries whose types we do not use: to load those takes half of a start."""
+
+    @staticmethod
+    @override
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 def _one_guard(guards: Sequence[AsyncGuard]) -> AsyncGuard:

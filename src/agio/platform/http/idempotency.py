@@ -17,6 +17,7 @@ from litestar.params import Parameter
 from agio.kernel.problem import Conflict, InvalidRequest
 from agio.platform.db import Database, Scope, Transaction
 from agio.platform.http.problems import InvalidHeader
+from agio.platform.vault import Place
 
 HEADER: Final = "Idempotency-Key"
 REPLAY_HEADER: Final = "Idempotent-Replay"
@@ -32,6 +33,9 @@ IdempotencyKey = Annotated[
 """A handler's parameter: says in the OpenAPI document that the request may carry the header."""
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$", re.ASCII)
 _SWEEP_LIMIT: Final = 100
+_BODY: Final = "platform.idempotent_reply.body"
+_PLAIN: Final = b"{"
+"""How an answer begins that an earlier version stored in plain text; within a day there are none."""
 
 
 class IdempotencyKeyReused(InvalidRequest):
@@ -125,9 +129,12 @@ class IdempotentReplies:
         )
         if stored is not None and stored.request_hash != repeatable.request_hash:
             raise IdempotencyKeyReused(f"this {HEADER} belongs to another request; use a new one")
+        if stored is not None and not stored.body.startswith(_PLAIN):
+            stored.body = await tx.vault.unseal_bytes(tx, Place(_BODY, repeatable.key), stored.body)
         return stored
 
     async def _store(self, tx: Transaction, repeatable: RepeatableRequest, status: int, body: bytes) -> None:
+        sealed = await tx.vault.seal_bytes(tx, Place(_BODY, repeatable.key), body)
         tenant = (tx.scope.organisation_id, tx.scope.environment)
         await tx.execute(
             "delete from platform.idempotent_reply where (organisation_id, environment, key) in ("
@@ -146,5 +153,5 @@ class IdempotentReplies:
             "insert into platform.idempotent_reply"
             " (organisation_id, environment, key, request_hash, status, body)"
             " values (%s, %s, %s, %s, %s, %s)",
-            (*tenant, repeatable.key, repeatable.request_hash, status, body),
+            (*tenant, repeatable.key, repeatable.request_hash, status, sealed),
         )

@@ -28,6 +28,8 @@ class Operation(msgspec.Struct, frozen=True, order=True):
     summary: str
     in_schema: bool
     body_type: str | None
+    other_media_types: tuple[str, ...] = ()
+    """In which forms beside JSON it answers (`opt={"other_media_types": [...]}`)."""
 
     @property
     def is_public(self) -> bool:
@@ -81,5 +83,6 @@ def _collect(
             summary=handler.summary or documentation,
             in_schema=handler.resolve_include_in_schema(),
             body_type=None if body is None else str(getattr(body.annotation, "__name__", body.annotation)),
+            other_media_types=tuple(handler.opt.get("other_media_types", ())),
         )
     )

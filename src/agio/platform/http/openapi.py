@@ -159,6 +159,8 @@ def _complete_operation(described: Document, operation: Operation) -> None:
     for status, answer in responses.items():
         if answer["description"] == HTTPStatus(int(status)).description:
             answer["description"] = HTTPStatus(int(status)).phrase
+    for media_type in operation.other_media_types:
+        responses["200"]["content"][media_type] = {"schema": {"type": "string"}}
     statuses = ["400", "404", "429", "500", "503"]
     if not operation.is_public:
         statuses += ["401", "403"]
