@@ -35,13 +35,16 @@ from agio.platform.db import Transaction
 
 __all__ = [
     "CUSTOMER",
+    "LINE_COLUMNS",
     "NO_FLAGS",
     "AccountClosed",
     "AccountFlags",
     "AccountFrozen",
+    "AccountPeriod",
     "Asset",
     "AssetMismatch",
     "Balance",
+    "ChainLink",
     "Command",
     "Entry",
     "HoldClosed",
@@ -54,6 +57,7 @@ __all__ = [
     "Journal",
     "JournalLeg",
     "Ledger",
+    "LedgerHistory",
     "Leg",
     "LimitExceeded",
     "OpenAccount",
@@ -115,6 +119,9 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     account: LedgerAccountId
     amount: int
     hold_id: HoldId | None = None
+    expected_version: int | None = None
+    """Refuse the journal unless the account is at this version. A condition, not content: a repeat of a
+    posted journal answers `exists` whatever it expects."""
 
 
 class PostJournal(msgspec.Struct, frozen=True):
@@ -130,6 +137,10 @@ class PostJournal(msgspec.Struct, frozen=True):
     reference: str | None = None
     releases: tuple[HoldId, ...] = ()
     """Holds to end. One that is ended already is skipped; an unknown one refuses the journal."""
+    reverses: JournalId | None = None
+    """The journal that this one undoes: the same legs in the same order, with the signs turned."""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Words of the caller's own, by key in ascending order; part of the content."""
 
 
 class PlaceHold(msgspec.Struct, frozen=True):
@@ -218,6 +229,8 @@ class JournalLeg(msgspec.Struct, frozen=True):
     amount: int
     balance: int
     version: int
+    hold_id: HoldId | None = None
+    """The hold that this leg consumed."""
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -237,6 +250,85 @@ class Journal(msgspec.Struct, frozen=True):
     batch_no: int
     created_at: datetime
     legs: tuple[JournalLeg, ...]
+    metadata: tuple[tuple[str, str], ...] = ()
+    releases: tuple[HoldId, ...] = ()
+
+
+LINE_COLUMNS: Final = (
+    "version",
+    "instant",
+    "booking_date",
+    "value_date",
+    "source",
+    "journal_id",
+    "reference",
+    "amount",
+    "balance",
+)
+"""Columns of the lines that `entry_lines` gives, after its prefix."""
+
+
+class AccountPeriod(msgspec.Struct, frozen=True):
+    """Part of an account's history: entries `first_version` to `last_version`, none when that is before."""
+
+    account_no: int
+    address: LedgerAccountId
+    asset: str
+    scale: int
+    first_version: int
+    last_version: int
+    opening: int
+    closing: int
+
+    @property
+    def entry_count(self) -> int:
+        return self.last_version - self.first_version + 1
+
+
+class ChainLink(msgspec.Struct, frozen=True):
+    """The chain as it stood at an instant: everything up to `last_journal_no` is in this hash."""
+
+    batch_no: int
+    hash: str
+    last_journal_no: int
+    created_at: datetime | None
+    """None for the genesis, before the first batch."""
+    head_at: datetime
+    """The ledger's own time: nothing will ever be booked before it."""
+
+
+class LedgerHistory(Protocol):
+    """Accounts' histories between two instants, in the order in which they happened.
+
+    A period is a fixed range of an account's versions. Entries never change, so its parts can be read in as
+    many transactions as one likes, and together they are still one consistent statement.
+    """
+
+    async def periods(
+        self, tx: Transaction, owner: str, asset: str | None, start: datetime, end: datetime
+    ) -> list[AccountPeriod]:
+        """The accounts of an owner of the transaction's tenant, each with its history in [start, end)."""
+        ...
+
+    async def totals(self, tx: Transaction, period: AccountPeriod) -> tuple[int, int]:
+        """What was credited and what was debited in a period, both positive."""
+        ...
+
+    async def entry_range(
+        self, tx: Transaction, period: AccountPeriod, first: int, limit: int
+    ) -> list[Entry]:
+        """Entries of a period from a version on, oldest first."""
+        ...
+
+    async def entry_lines(
+        self, tx: Transaction, period: AccountPeriod, first: int, limit: int, prefix: str
+    ) -> str:
+        """Entries of a period from a version on as CSV lines (RFC 4180): `prefix`, then LINE_COLUMNS."""
+        ...
+
+    async def chain_before(self, tx: Transaction, instant: datetime) -> ChainLink:
+        """The last link of the hash chain before an instant."""
+        ...
 
 
 class Ledger(Protocol):
@@ -270,6 +362,13 @@ class Ledger(Protocol):
 
     async def submit(self, command: Command) -> Result:
         """Apply one command durably, gathered with those of other callers. Safe to repeat by id."""
+        ...
+
+    async def submit_many(self, commands: Sequence[Command]) -> list[Result]:
+        """Apply commands in order, durably, in one transaction of their own; each result for itself.
+
+        Repeat it with the same ids when the outcome is unknown.
+        """
         ...
 
     async def balances(self, tx: Transaction, owner: str) -> list[Balance]:

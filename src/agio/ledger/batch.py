@@ -7,7 +7,7 @@ put together by joining. (The driver's own array dumping costs more than the who
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -15,10 +15,12 @@ import msgspec
 
 from agio.kernel.ids import HoldId, OrganisationId
 from agio.kernel.time import to_micros
-from agio.ledger.api import Command, Environment, PlaceHold, PostJournal, ReleaseHold
+from agio.ledger.api import Command, Environment, Leg, PlaceHold, PostJournal, ReleaseHold
 
 _SEPARATOR: Final = "\x1f"
 _NOTHING: Final = "\x1d"
+_FURTHER: Final = "\x1e"
+"""Announces what journals have had only since later versions; no other part can be this."""
 _NO_HOLDS: Final[frozenset[str]] = frozenset()
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/+-]+", re.ASCII)
 
@@ -57,6 +59,12 @@ class EncodedCommand(NamedTuple):
     effect_expiries: str
     named_holds: frozenset[str]
     """Holds that it captures, releases or expires."""
+    is_plain: bool = False
+    """A journal that names no holds."""
+    reverses: str = "NULL"
+    metadata: str = "NULL"
+    effect_versions: str = ""
+    """Empty when no leg expects a version."""
 
 
 def _quote(text: str) -> str:
@@ -69,6 +77,9 @@ def _quote(text: str) -> str:
 
 quote_element = lru_cache(maxsize=4096)(_quote)
 """`_quote` for texts that recur: organisations, sources."""
+
+
+iso_date = lru_cache(maxsize=1024)(date.isoformat)
 
 
 def _name(text: str) -> str:
@@ -89,19 +100,21 @@ def encode_command(command: Command | ExpireHold) -> EncodedCommand:
 
 
 def journal_fingerprint(journal: PostJournal) -> bytes:
-    """SHA-256 of the journal's whole content; `ledger.journal_content` builds the same text in SQL."""
+    """SHA-256 of the journal's whole content."""
     parts = [
         journal.journal_id,
         journal.organisation_id,
         journal.environment,
-        journal.booking_date.isoformat(),
-        journal.value_date.isoformat(),
+        iso_date(journal.booking_date),
+        iso_date(journal.value_date),
         journal.source,
         _NOTHING if journal.reference is None else journal.reference,
     ]
     for leg in journal.legs:
         parts += (leg.account, str(leg.amount), leg.hold_id or "")
     parts += journal.releases
+    if journal.reverses is not None or journal.metadata:
+        parts += (_FURTHER, journal.reverses or "", metadata_text(journal.metadata) or "")
     return hashlib.sha256(_SEPARATOR.join(parts).encode()).digest()
 
 
@@ -120,6 +133,11 @@ def hold_fingerprint(hold: PlaceHold) -> bytes:
     return hashlib.sha256(_SEPARATOR.join(parts).encode()).digest()
 
 
+def metadata_text(metadata: tuple[tuple[str, str], ...]) -> str | None:
+    """Metadata as it is hashed and stored: a JSON object in the order of its keys."""
+    return msgspec.json.encode(dict(metadata)).decode() if metadata else None
+
+
 def _encode_journal(journal: PostJournal) -> EncodedCommand:
     legs, releases = journal.legs, journal.releases
     count, extra = len(legs), len(releases)
@@ -134,8 +152,8 @@ def _encode_journal(journal: PostJournal) -> EncodedCommand:
         quote_element(journal.organisation_id),
         quote_element(journal.environment),
         journal_fingerprint(journal),
-        journal.booking_date.isoformat(),
-        journal.value_date.isoformat(),
+        iso_date(journal.booking_date),
+        iso_date(journal.value_date),
         quote_element(journal.source),
         "NULL" if journal.reference is None else _quote(journal.reference),
         count + extra,
@@ -148,7 +166,18 @@ def _encode_journal(journal: PostJournal) -> EncodedCommand:
         else shape.nulls,
         shape.nulls,
         frozenset([*(name for name in holds if name is not None), *releases]) if has_holds else _NO_HOLDS,
+        not has_holds,
+        "NULL" if journal.reverses is None else _name(journal.reverses),
+        _quote(metadata_text(journal.metadata) or "NULL") if journal.metadata else "NULL",
+        _versions(legs, extra),
     )
+
+
+def _versions(legs: tuple[Leg, ...], extra: int) -> str:
+    expected = [leg.expected_version for leg in legs]
+    if expected.count(None) == len(expected):
+        return ""
+    return ",".join(["NULL" if version is None else str(version) for version in expected] + ["NULL"] * extra)
 
 
 class _Shape(NamedTuple):
@@ -218,56 +247,81 @@ def _encode_end(command: ReleaseHold | ExpireHold, kind: Literal["V", "X"]) -> E
 
 
 def cut_batches(commands: Sequence[EncodedCommand]) -> Iterator[tuple[int, Sequence[EncodedCommand]]]:
-    """Cut where an id repeats or a hold is used that the same batch places: (offset, batch) pairs.
+    """Cut where a command depends on another of the same batch: (offset, batch) pairs.
 
-    `ledger.apply` looks ids and holds up once, before a batch; so each cut sees what came before it.
+    `ledger.apply` looks ids, holds, reversed journals and expected versions up once, before a batch; so each
+    cut sees what came before it.
     """
     start = 0
     journals: set[str] = set()
     holds: set[str] = set()
     for index, command in enumerate(commands):
-        is_known = (command.kind == "P" and command.id in journals) or (
-            command.kind == "H" and command.id in holds
-        )
-        if is_known or not command.named_holds.isdisjoint(holds):
+        known = journals if command.kind == "P" else holds if command.kind == "H" else _NO_HOLDS
+        if (
+            command.id in known
+            or not command.named_holds.isdisjoint(holds)
+            or (command.reverses != "NULL" and command.reverses in journals)
+            or (command.effect_versions and index > start)
+        ):
             yield start, commands[start:index]
             start = index
             journals, holds = set(), set()
         if command.kind == "P":
             journals.add(command.id)
+            if command.reverses != "NULL":
+                journals.add(command.reverses)
         elif command.kind == "H":
             holds.add(command.id)
     yield start, commands[start:]
 
 
-def batch_parameters(commands: Sequence[EncodedCommand], at: datetime) -> list[str | datetime]:
+def batch_parameters(commands: Sequence[EncodedCommand], at: datetime) -> list[str | datetime | None]:
     """The parameters of `ledger.apply`, in its order."""
+    is_plain = all(command.is_plain for command in commands)
+    tenants: dict[tuple[str, str], str] = {}
+    tenant_numbers = [
+        tenants.setdefault((command.organisation, command.environment), str(len(tenants) + 1))
+        for command in commands
+    ]
     return [
-        _array(command.kind for command in commands),
-        _array(command.id for command in commands),
-        _array(command.organisation for command in commands),
-        _array(command.environment for command in commands),
-        _array(f'"\\\\x{command.fingerprint.hex()}"' for command in commands),
-        _array(command.booking_date for command in commands),
-        _array(command.value_date for command in commands),
-        _array(command.source for command in commands),
-        _array(command.reference for command in commands),
-        _array(_repeat(str(number), command.effect_count) for number, command in enumerate(commands, 1)),
-        _array(command.effect_kinds for command in commands),
-        _array(command.effect_legs for command in commands),
-        _array(command.effect_accounts for command in commands),
-        _array(command.effect_amounts for command in commands),
-        _array(command.effect_holds for command in commands),
-        _array(_repeat(command.organisation, command.effect_count) for command in commands),
-        _array(_repeat(command.environment, command.effect_count) for command in commands),
-        _array(command.effect_expiries for command in commands),
+        _array(tenant_numbers),
+        _array([organisation for organisation, _ in tenants]),
+        _array([environment for _, environment in tenants]),
+        _array([command.kind for command in commands]),
+        _array([command.id for command in commands]),
+        _array([f'"\\\\x{command.fingerprint.hex()}"' for command in commands]),
+        _array([command.booking_date for command in commands]),
+        _array([command.value_date for command in commands]),
+        _array([command.source for command in commands]),
+        _array([command.reference for command in commands]),
+        _array_or_null([command.reverses for command in commands]),
+        _array_or_null([command.metadata for command in commands]),
+        _array([_repeat(str(number), command.effect_count) for number, command in enumerate(commands, 1)]),
+        None if is_plain else _array([command.effect_kinds for command in commands]),
+        _array([command.effect_legs for command in commands]),
+        _array([command.effect_accounts for command in commands]),
+        _array([command.effect_amounts for command in commands]),
+        None if is_plain else _array([command.effect_holds for command in commands]),
+        None if is_plain else _array([command.effect_expiries for command in commands]),
+        _versions_array(commands),
         at,
     ]
 
 
-def _array(elements: Iterator[str]) -> str:
+def _versions_array(commands: Sequence[EncodedCommand]) -> str | None:
+    if not any(command.effect_versions for command in commands):
+        return None
+    return _array([command.effect_versions or _repeat("NULL", command.effect_count) for command in commands])
+
+
+def _array_or_null(elements: list[str]) -> str | None:
+    """None when no command has the element, which is the rule."""
+    return None if elements.count("NULL") == len(elements) else _array(elements)
+
+
+def _array(elements: list[str]) -> str:
     return f"{{{','.join(elements)}}}"
 
 
 def _repeat(element: str, count: int) -> str:
-    return ",".join([element] * count)
+    return element if count == 1 else ",".join([element] * count)

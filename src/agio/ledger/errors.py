@@ -22,6 +22,10 @@ class ResultCode(StrEnum):
     HOLD_MISMATCH = "hold_mismatch"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     LIMIT_EXCEEDED = "limit_exceeded"
+    VERSION_CONFLICT = "version_conflict"
+    UNKNOWN_JOURNAL = "unknown_journal"
+    ALREADY_REVERSED = "already_reversed"
+    NOT_REVERSIBLE = "not_reversible"
     INVALID_COMMAND = "invalid_command"
 
 
@@ -117,6 +121,69 @@ class IdempotencyConflict(LedgerProblem):
     title = "Same id, other content"
 
 
+class VersionConflict(Conflict):
+    """The account is not at the version that the command expects; read it again."""
+
+    code = "version_conflict"
+    title = "The account has changed"
+
+
+class UnknownJournal(NotFound):
+    """No such journal, or not one of this organisation and environment."""
+
+    code = "unknown_journal"
+    title = "Unknown journal"
+
+
+class AlreadyReversed(Conflict):
+    """The journal was reversed before; a journal is reversed once."""
+
+    code = "already_reversed"
+    title = "Already reversed"
+
+
+class NotReversible(LedgerProblem):
+    """A reversal cannot be reversed, and it has exactly the legs of its journal with the signs turned."""
+
+    code = "not_reversible"
+    title = "Not a reversal of this journal"
+
+
+class AssetNotDefined(NotFound):
+    """Nothing of this name is counted here."""
+
+    code = "asset_not_defined"
+    title = "Unknown asset"
+
+
+class AccountNotEmpty(Conflict):
+    """Only an account without balance and without holds can be closed."""
+
+    code = "account_not_empty"
+    title = "Account not empty"
+
+
+class MadeElsewhere(Conflict):
+    """Another part of the platform made this and relies on it: undo it there."""
+
+    code = "made_elsewhere"
+    title = "Not made through the ledger's interface"
+
+
+class ManagedAccount(Conflict):
+    """Another part of the platform guards this account: ask there for what you want done with it."""
+
+    code = "managed_account"
+    title = "Account is not moved through the ledger's interface"
+
+
+class BatchRefused(LedgerProblem):
+    """Nothing of the batch was posted; `results` says for each refused journal why."""
+
+    code = "batch_refused"
+    title = "The batch was refused"
+
+
 class InvalidCommand(LedgerProblem):
     """The command is malformed: no legs, a zero amount, or more than 38 digits."""
 
@@ -131,24 +198,38 @@ class AssetMismatch(Conflict):
     title = "Exists with other properties"
 
 
-_PROBLEMS: dict[ResultCode, type[Problem]] = {
-    ResultCode.CONFLICT: IdempotencyConflict,
-    ResultCode.UNBALANCED: UnbalancedJournal,
-    ResultCode.UNKNOWN_ACCOUNT: UnknownLedgerAccount,
-    ResultCode.ACCOUNT_CLOSED: AccountClosed,
-    ResultCode.ACCOUNT_FROZEN: AccountFrozen,
-    ResultCode.UNKNOWN_HOLD: UnknownHold,
-    ResultCode.HOLD_CLOSED: HoldClosed,
-    ResultCode.HOLD_EXPIRED: HoldExpired,
-    ResultCode.HOLD_EXCEEDED: HoldExceeded,
-    ResultCode.HOLD_MISMATCH: HoldMismatch,
-    ResultCode.INSUFFICIENT_FUNDS: InsufficientFunds,
-    ResultCode.LIMIT_EXCEEDED: LimitExceeded,
-    ResultCode.INVALID_COMMAND: InvalidCommand,
+_PROBLEMS: dict[ResultCode, tuple[type[Problem], str]] = {
+    ResultCode.CONFLICT: (
+        IdempotencyConflict,
+        "this id stands with other {}: repeat it unchanged, or take a new id for something else",
+    ),
+    ResultCode.UNBALANCED: (UnbalancedJournal, "the legs in {} do not sum to zero"),
+    ResultCode.UNKNOWN_ACCOUNT: (UnknownLedgerAccount, "there is no ledger account {}"),
+    ResultCode.ACCOUNT_CLOSED: (AccountClosed, "{} is closed and takes no further entries"),
+    ResultCode.ACCOUNT_FROZEN: (AccountFrozen, "{} is frozen: unfreeze it first"),
+    ResultCode.UNKNOWN_HOLD: (UnknownHold, "there is no hold {}"),
+    ResultCode.HOLD_CLOSED: (HoldClosed, "nothing is left of {}: place a new hold"),
+    ResultCode.HOLD_EXPIRED: (HoldExpired, "the time of {} is over: place a new hold"),
+    ResultCode.HOLD_EXCEEDED: (HoldExceeded, "this is more than is left of {}"),
+    ResultCode.HOLD_MISMATCH: (HoldMismatch, "{} is held on another account, or its leg is not a debit"),
+    ResultCode.INSUFFICIENT_FUNDS: (
+        InsufficientFunds,
+        "{} has less available than this takes, holds and minimum balance counted",
+    ),
+    ResultCode.LIMIT_EXCEEDED: (LimitExceeded, "{} would be credited beyond its debits"),
+    ResultCode.VERSION_CONFLICT: (VersionConflict, "{} is not at the expected version: read it again"),
+    ResultCode.UNKNOWN_JOURNAL: (UnknownJournal, "there is no journal {}"),
+    ResultCode.ALREADY_REVERSED: (AlreadyReversed, "{} was reversed before; a journal is reversed once"),
+    ResultCode.NOT_REVERSIBLE: (
+        NotReversible,
+        "{} is a reversal itself, or these are not its legs with the signs turned",
+    ),
+    ResultCode.INVALID_COMMAND: (InvalidCommand, "{}"),
 }
 
 
-def problem_of(code: ResultCode, detail: str) -> Problem:
+def problem_of(code: ResultCode, subject: str) -> Problem:
     """The problem that tells a caller about a refusal; not for `created` and `exists`."""
-    extra: dict[str, object] = {"differs": detail} if code is ResultCode.CONFLICT else {}
-    return _PROBLEMS[code](detail, extra=extra)
+    extra: dict[str, object] = {"differs": subject} if code is ResultCode.CONFLICT else {}
+    kind, sentence = _PROBLEMS[code]
+    return kind(sentence.format(subject), extra=extra)

@@ -13,7 +13,15 @@ from typing import Final, Literal
 import msgspec
 
 from agio.kernel.ids import HoldId, JournalId, LedgerAccountId
-from agio.ledger.api import AccountFlags, Command, OpenAccount, PlaceHold, PostJournal, ReleaseHold, Result
+from agio.ledger.api import (
+    AccountFlags,
+    Command,
+    OpenAccount,
+    PlaceHold,
+    PostJournal,
+    ReleaseHold,
+    Result,
+)
 from agio.ledger.errors import ResultCode
 
 MAX_LEGS: Final = 1000
@@ -21,6 +29,8 @@ MAX_AMOUNT: Final = 10**30 - 1
 """Of one leg. A million such legs in one batch still fit an account's columns (38 digits) below FULL."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
 _TEXT_LIMIT: Final = 256
+MAX_METADATA: Final = 20
+MAX_VERSION: Final = 2**63
 _BAD_NAME: Final = "ids and addresses have 1 to 200 characters of A-Z a-z 0-9 _ . : -"
 HoldState = Literal["open", "captured", "released"]
 
@@ -45,13 +55,29 @@ def _check_journal(journal: PostJournal) -> str:
     if _NAME.fullmatch(journal.journal_id) is None:
         return _BAD_NAME
     names: list[str] = [*journal.releases]
+    if journal.reverses is not None:
+        names.append(journal.reverses)
     for leg in journal.legs:
         if leg.amount == 0 or not -MAX_AMOUNT <= leg.amount <= MAX_AMOUNT:
             return "a leg's amount is not zero and has at most 30 digits"
         names.append(leg.account)
         if leg.hold_id is not None:
             names.append(leg.hold_id)
-    return _check_names(names)
+        if leg.expected_version is not None and not 0 <= leg.expected_version < MAX_VERSION:
+            return "an expected version is a number of entries"
+    return _check_names(names) or (_check_metadata(journal.metadata) if journal.metadata else "")
+
+
+def _check_metadata(metadata: tuple[tuple[str, str], ...]) -> str:
+    keys = [key for key, _ in metadata]
+    if len(keys) > MAX_METADATA or keys != sorted(set(keys)) or "" in keys:
+        return f"metadata has at most {MAX_METADATA} keys, each once, in ascending order, none empty"
+    for pair in metadata:
+        for text in pair:
+            fault = _check_text("metadata", text)
+            if fault:
+                return fault
+    return ""
 
 
 def _check_names(names: Iterable[str]) -> str:
@@ -98,6 +124,8 @@ class LedgerModel:
         self.accounts: dict[LedgerAccountId, AccountState] = {}
         self.holds: dict[HoldId, HoldRecord] = {}
         self.journals: dict[JournalId, PostJournal] = {}
+        self.reversals: dict[JournalId, JournalId] = {}
+        """The journal that undid each reversed one."""
 
     def open_account(self, account: OpenAccount) -> None:
         self.accounts.setdefault(account.address, AccountState(account))
@@ -129,10 +157,12 @@ class LedgerModel:
         known = self.journals.get(journal.journal_id)
         if known is not None:
             return _compare(known, journal)
-        fault = self._find_fault(journal, at)
-        if fault is not None:
-            return fault
-        fault = self._find_exhausted(journal)
+        fault = (
+            self._find_fault(journal, at)
+            or self._find_stale(journal)
+            or self._find_reversal_fault(journal)
+            or self._find_exhausted(journal)
+        )
         if fault is not None:
             return fault
         for leg in journal.legs:
@@ -149,6 +179,8 @@ class LedgerModel:
         for hold_id in journal.releases:
             self._free(self.holds[hold_id])
         self.journals[journal.journal_id] = journal
+        if journal.reverses is not None:
+            self.reversals[journal.reverses] = journal.journal_id
         return Result(ResultCode.CREATED)
 
     def _find_fault(self, journal: PostJournal, at: datetime) -> Result | None:
@@ -179,6 +211,25 @@ class LedgerModel:
         for _, hold_id in captures:
             if self.holds[hold_id].state != "open":
                 return Result(ResultCode.HOLD_CLOSED, hold_id)
+        return None
+
+    def _find_stale(self, journal: PostJournal) -> Result | None:
+        for leg in journal.legs:
+            if leg.expected_version not in (None, self.accounts[leg.account].version):
+                return Result(ResultCode.VERSION_CONFLICT, leg.account)
+        return None
+
+    def _find_reversal_fault(self, journal: PostJournal) -> Result | None:
+        if journal.reverses is None:
+            return None
+        undone = self.journals.get(journal.reverses)
+        if undone is None or not _is_same_tenant(undone, journal):
+            return Result(ResultCode.UNKNOWN_JOURNAL, journal.reverses)
+        if undone.journal_id in self.reversals:
+            return Result(ResultCode.ALREADY_REVERSED, journal.reverses)
+        mirrored = [(leg.account, -leg.amount) for leg in undone.legs]
+        if undone.reverses is not None or mirrored != [(leg.account, leg.amount) for leg in journal.legs]:
+            return Result(ResultCode.NOT_REVERSIBLE, journal.reverses)
         return None
 
     def _find_exhausted(self, journal: PostJournal) -> Result | None:
@@ -245,7 +296,7 @@ class LedgerModel:
             hold.state = "released"
 
 
-def _is_same_tenant(thing: OpenAccount | PlaceHold, command: Command) -> bool:
+def _is_same_tenant(thing: OpenAccount | PlaceHold | PostJournal, command: Command) -> bool:
     return thing.organisation_id == command.organisation_id and thing.environment == command.environment
 
 
@@ -283,7 +334,8 @@ _COMPARED: Final = {
         "booking_date",
         "value_date",
         "releases",
-        "legs",
+        "reverses",
+        "metadata",
     ),
     PlaceHold: ("organisation_id", "environment", "source", "reference", "account", "amount", "expires_at"),
 }
@@ -293,4 +345,13 @@ def _compare(known: PostJournal | PlaceHold, repeated: PostJournal | PlaceHold) 
     for field in _COMPARED[type(known)]:
         if getattr(known, field) != getattr(repeated, field):
             return Result(ResultCode.CONFLICT, field)
+    if _legs(known) != _legs(repeated):
+        return Result(ResultCode.CONFLICT, "legs")
     return Result(ResultCode.EXISTS)
+
+
+def _legs(command: PostJournal | PlaceHold) -> list[tuple[str, int, str | None]]:
+    """What a leg expects of its account is a condition, not content."""
+    if isinstance(command, PlaceHold):
+        return []
+    return [(leg.account, leg.amount, leg.hold_id) for leg in command.legs]

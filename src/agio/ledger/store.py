@@ -16,12 +16,13 @@ from agio.ledger.api import (
     OpenAccount,
 )
 from agio.ledger.batch import EncodedCommand, ExpireHold, batch_parameters
-from agio.platform.db import Transaction
+from agio.platform.db import Database, Transaction
 
 _APPLY: Final = (
-    "select cmd, code, detail from ledger.apply(%s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[],"
-    " %s::date[], %s::date[], %s::text[], %s::text[], %s::integer[], %s::text[], %s::integer[], %s::text[],"
-    " %s::numeric[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s)"
+    "select cmd, code, detail from ledger.apply(%s::integer[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::bytea[], %s::date[], %s::date[], %s::text[], %s::text[], %s::text[], %s::json[],"
+    ' %s::integer[], %s::"char"[],'
+    " %s::integer[], %s::text[], %s::numeric[], %s::text[], %s::timestamptz[], %s::bigint[], %s)"
 )
 _BALANCES: Final = (
     "select a.address as account, a.owner, a.asset, s.scale,"
@@ -46,6 +47,8 @@ class JournalRow(msgspec.Struct):
     reversed_by: JournalId | None
     batch_no: int
     created_at: datetime
+    metadata: str | None
+    releases: list[HoldId] | None
 
 
 class EntryRow(msgspec.Struct):
@@ -86,6 +89,7 @@ class _LegRow(msgspec.Struct):
     amount: str
     balance: str
     version: int
+    hold_id: HoldId | None
 
 
 async def apply_batch(
@@ -95,6 +99,14 @@ async def apply_batch(
     tx.has_events = True
     cursor = await tx.connection.execute(_APPLY, batch_parameters(commands, at))
     rows: list[tuple[int, str, str]] = await cursor.fetchall()
+    return rows
+
+
+async def apply_batch_alone(
+    database: Database, commands: Sequence[EncodedCommand], at: datetime
+) -> list[tuple[int, str, str]]:
+    """`apply_batch` as a transaction of its own: the writer lock is held no longer than the server needs."""
+    rows: list[tuple[int, str, str]] = await database.run_alone(_APPLY, batch_parameters(commands, at))
     return rows
 
 
@@ -230,7 +242,8 @@ async def select_journal(tx: Transaction, journal_id: JournalId) -> JournalRow |
         "select j.journal_no, j.journal_id, j.organisation_id, j.environment, j.kind, j.booking_date,"
         " j.value_date, j.source, j.reference, j.reverses,"
         " (select r.journal_id from ledger.journal r where r.reverses = j.journal_id) as reversed_by,"
-        " j.batch_no, j.created_at from ledger.journal j where j.journal_id = %s",
+        " j.batch_no, j.created_at, j.metadata::text as metadata, j.releases"
+        " from ledger.journal j where j.journal_id = %s",
         (journal_id,),
     )
 
@@ -239,12 +252,14 @@ async def select_legs(tx: Transaction, journal_no: int) -> tuple[JournalLeg, ...
     rows = await tx.fetch(
         _LegRow,
         "select a.address as account, a.asset, s.scale, e.amount::text as amount, e.balance::text as balance,"
-        " e.version from ledger.entry e join ledger.account a on a.account_no = e.account_no"
+        " e.version, e.hold_id from ledger.entry e join ledger.account a on a.account_no = e.account_no"
         " join ledger.asset s on s.asset = a.asset where e.journal_no = %s order by e.leg_no",
         (journal_no,),
     )
     return tuple(
-        JournalLeg(row.account, row.asset, row.scale, int(row.amount), int(row.balance), row.version)
+        JournalLeg(
+            row.account, row.asset, row.scale, int(row.amount), int(row.balance), row.version, row.hold_id
+        )
         for row in rows
     )
 

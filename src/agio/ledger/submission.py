@@ -11,7 +11,7 @@ import structlog
 from agio.kernel.problem import Unavailable
 from agio.ledger.api import Result, ResultCode
 from agio.ledger.batch import EncodedCommand
-from agio.platform.db import SYSTEM, Database, DatabaseUnavailable, Transaction
+from agio.platform.db import DatabaseUnavailable
 from agio.platform.group_commit import GroupCommit
 
 WRITERS: Final = 2
@@ -21,7 +21,7 @@ PAUSES_SECONDS: Final = (0.1, 0.4, 1.5)
 """Before each repeat of a batch whose outcome is unknown: a server that restarts needs about a second."""
 
 EXISTS: Final = Result(ResultCode.EXISTS)
-Apply = Callable[[Transaction, Sequence[EncodedCommand]], Awaitable[list[Result]]]
+Apply = Callable[[Sequence[EncodedCommand]], Awaitable[list[Result]]]
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +39,8 @@ class UnknownOutcome(Unavailable):
 class Submission:
     """Group commit of commands. Commands that are submitted at the same time have no order among them."""
 
-    def __init__(self, database: Database, apply: Apply, *, max_batch: int, queue_limit: int) -> None:
-        self._database = database
+    def __init__(self, apply: Apply, *, max_batch: int, queue_limit: int) -> None:
+        """`apply` is one durable transaction."""
         self._apply = apply
         self._writers: list[GroupCommit[EncodedCommand, Result]] = [
             GroupCommit(self._write, max_batch=max_batch, queue_limit=queue_limit // WRITERS)
@@ -58,7 +58,7 @@ class Submission:
     async def _write(self, commands: Sequence[EncodedCommand]) -> Sequence[Result | Exception]:
         distinct, places = merge_repeats(commands)
         try:
-            return spread(await self._write_durably(distinct), places)
+            return spread(await self.write(distinct), places)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
             # The database was given something that no check foresaw: it must not take others down with it.
             log.error("ledger_batch_refused", size=len(distinct), error=repr(error))
@@ -67,14 +67,14 @@ class Submission:
 
     async def _write_alone(self, command: EncodedCommand) -> Result | Exception:
         try:
-            return (await self._write_durably([command]))[0]
+            return (await self.write([command]))[0]
         except Exception as error:
             return error
 
-    async def _write_durably(self, commands: Sequence[EncodedCommand]) -> list[Result]:
+    async def write(self, commands: Sequence[EncodedCommand]) -> list[Result]:
         """One transaction. A lost connection leaves the outcome unknown; ids make a repeat safe."""
         try:
-            return await self._write_once(commands)
+            return await self._apply(commands)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, DatabaseUnavailable):
             raise
         except Exception as error:
@@ -83,14 +83,10 @@ class Submission:
             log.warning("ledger_batch_repeated", size=len(commands), error=repr(failure))
             await asyncio.sleep(pause)
             try:
-                return await self._write_once(commands)
+                return await self._apply(commands)
             except Exception as error:
                 failure = error
         raise UnknownOutcome("repeat with the same id", headers={"Retry-After": "1"}) from failure
-
-    async def _write_once(self, commands: Sequence[EncodedCommand]) -> list[Result]:
-        async with self._database.transaction(SYSTEM) as tx:
-            return await self._apply(tx, commands)
 
 
 def merge_repeats(commands: Sequence[EncodedCommand]) -> tuple[list[EncodedCommand], list[int]]:
@@ -99,11 +95,15 @@ def merge_repeats(commands: Sequence[EncodedCommand]) -> tuple[list[EncodedComma
     Answers the distinct commands, and for each command its place among them.
     """
     distinct: list[EncodedCommand] = []
-    index: dict[EncodedCommand, int] = {}
+    index: dict[str, int] = {}
     places = []
     for command in commands:
-        place = index.setdefault(command, len(distinct))
+        place = index.setdefault(command.id, len(distinct))
         if place == len(distinct):
+            distinct.append(command)
+        elif distinct[place] != command:
+            # The same id with another content or of another kind: the ledger answers that.
+            place = len(distinct)
             distinct.append(command)
         places.append(place)
     return distinct, places

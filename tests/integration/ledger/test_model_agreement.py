@@ -4,11 +4,12 @@ import random
 from collections.abc import Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 from tests.integration.ledger.world import ACCOUNTS, B, LedgerWorld, hold, post, release
 
 from agio.kernel.ids import JournalId, LedgerAccountId, OrganisationId
-from agio.ledger.api import Command, PlaceHold, PostJournal
+from agio.ledger.api import Command, Leg, PlaceHold, PostJournal
 from agio.ledger.model import LedgerModel
 
 USD = ["org_a:bank:USD", "org_a:loan:USD", "acc_1:USD", "acc_2:USD", "acc_3:USD"]
@@ -24,6 +25,8 @@ class CommandSource:
         self._world = world
         self._count = 0
         self._held: dict[str, str] = {}
+        self._posted: list[PostJournal] = []
+        self.versions: dict[str, int] = {}
 
     def batch(self) -> list[Command]:
         size = self._random.choice([1, 2, 5, 20, 60])
@@ -35,7 +38,26 @@ class CommandSource:
             return self._hold()
         if draw < 0.35:
             return release(self._hold_id(), self._organisation())
-        return self._journal()
+        if draw < 0.42 and self._posted:
+            return self._reversal()
+        journal = self._journal()
+        self._posted.append(journal)
+        return journal
+
+    def _reversal(self) -> PostJournal:
+        """Mostly the mirror of a journal that may stand; now and then not, or of nothing."""
+        self._count += 1
+        undone = self._random.choice(self._posted[-30:])
+        draw = self._random.random()
+        legs = tuple(Leg(leg.account, -leg.amount) for leg in undone.legs)
+        return msgspec.structs.replace(
+            undone,
+            journal_id=JournalId(f"jnl_{self._count}"),
+            legs=tuple(reversed(legs)) if draw < 0.1 else legs,
+            releases=(),
+            reverses=JournalId("jnl_none") if draw > 0.95 else undone.journal_id,
+            metadata=(("why", str(self._random.randint(0, 1))),) if draw < 0.5 else (),
+        )
 
     def _organisation(self) -> OrganisationId:
         return B if self._random.random() < 0.03 else ACCOUNTS[0].organisation_id
@@ -61,11 +83,18 @@ class CommandSource:
         self._count += 1
         draw = self._random.random()
         number = self._count if draw > 0.12 else self._random.randint(max(0, self._count - 25), self._count)
-        return post(
+        journal = post(
             f"jnl_{number}",
             *self._legs(),
             releases=[self._hold_id() for _ in range(self._random.choice([0, 0, 0, 1, 1, 2]))],
             organisation=self._organisation(),
+        )
+        if self._random.random() > 0.05:
+            return journal
+        first, *others = journal.legs
+        version = self.versions.get(first.account, 0) + self._random.choice([0, 0, 1])
+        return msgspec.structs.replace(
+            journal, legs=(msgspec.structs.replace(first, expected_version=version), *others)
         )
 
     def _legs(self) -> Iterator[tuple[str, int] | tuple[str, int, str]]:
@@ -109,8 +138,9 @@ async def test_every_result_and_balance_equals_the_models(world: LedgerWorld, se
         seen.update(str(result.code) for result in results)
         for address, state in model.accounts.items():
             scope_balance = await _balance(world, address)
+            source.versions[address] = state.version
             assert scope_balance == (state.balance, state.held, state.version), f"{seed=} {address}"
-    assert len(seen) >= 10
+    assert len(seen) >= 12
     await _same_journals(world, model)
 
 

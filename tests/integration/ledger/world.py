@@ -126,5 +126,9 @@ class LedgerWorld(NamedTuple):
     async def events(self) -> list[StoredEvent]:
         async with self.engine_database.transaction() as tx:
             return await tx.fetch(
-                StoredEvent, "select channel, kind, body from platform.outbox order by event_no"
+                StoredEvent,
+                "select coalesce(e.channel, o.channel) as channel, coalesce(e.kind, o.kind) as kind,"
+                " coalesce(e.body, o.body) as body from platform.outbox o left join lateral"
+                " platform.render(o.renderer, o.body) with ordinality as e (event_id, organisation_id,"
+                " environment, channel, kind, body, occurred_at, part) on true order by o.event_no, e.part",
             )
