@@ -12,6 +12,8 @@ VERBS = {
     "status": "status",
     "replay": "replay",
     "keys": "keys",
+    "ledger": "ledger",
+    "chaos": "chaos",
     "doctor": "doctor",
     "bench": "bench",
     "test": "test",

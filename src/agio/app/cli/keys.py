@@ -11,6 +11,7 @@ from rich.table import Table
 
 from agio.app.cli.console import AsJson, DataDir, fail, out, resolve_data_dir
 from agio.app.cli.local_api import ApiRefused, JsonObject, LocalApi, operator_api
+from agio.app.cli.master_key import rotate_master
 
 DEFAULT_SCOPES = (
     "market:read",
@@ -28,10 +29,12 @@ KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="As `agio keys list
 
 def register(program: typer.Typer) -> None:
     keys = typer.Typer(
-        help="Create, list, rotate and revoke API keys of the running platform.", no_args_is_help=True
+        help="API keys of the running platform, and the master key of its encryption at rest.",
+        no_args_is_help=True,
     )
     for verb in (create, list_keys, rotate, revoke):
         keys.command("list" if verb is list_keys else verb.__name__)(verb)
+    keys.command("rotate-master")(rotate_master)
     program.add_typer(keys, name="keys")
 
 

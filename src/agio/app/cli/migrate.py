@@ -9,6 +9,9 @@ import typer
 
 from agio.app.cli.console import AsJson, fail, out, read_settings
 from agio.app.preparation import Report, print_report
+from agio.app.sealing import seal_plain_text
+from agio.platform.config import InvalidSetting
+from agio.platform.master_keys import UnknownMasterKey
 from agio.platform.migrations import Migration, MigrationChanged, migrate
 
 
@@ -40,12 +43,15 @@ def run_migrations(
 
     try:
         count = migrate(settings.owner_database_url, tell)
-    except (MigrationChanged, psycopg.Error) as error:
+        sealed = seal_plain_text(settings)
+    except (MigrationChanged, InvalidSetting, UnknownMasterKey, psycopg.Error) as error:
         if not as_json:
             fail(str(error))
         print_report(Report("failed", str(error)))
         raise typer.Exit(1) from error
     _tell(Report("migrated", count=count), as_json=as_json)
+    if sealed and not as_json:
+        out.print(f"{sealed} values that an earlier version stored in plain text are sealed now")
     if bootstrap is not None:
         try:
             ready = bootstrap.ensure_demo(settings)

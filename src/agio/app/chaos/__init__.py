@@ -1,0 +1,1 @@
+"""Proof under stress: concurrent histories replayed against the model, and crash runs."""

@@ -1,0 +1,1 @@
+"""Proof to outsiders: the chain checked, and the whole ledger exported for other programs."""
