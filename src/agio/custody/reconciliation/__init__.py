@@ -1,0 +1,1 @@
+"""Reconciliation: ledger, outside statement and our own records of business, and the breaks between them."""
