@@ -1,5 +1,6 @@
 """What other rooms may ask of custody: accounts, where their money is in the ledger, transfers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
@@ -7,12 +8,21 @@ import msgspec
 
 from agio.custody.errors import (
     AccountNotOpen,
+    Frozen,
     RailNotConnected,
     UnknownAccount,
     UnknownAsset,
     UnknownTransfer,
 )
-from agio.kernel.ids import AccountId, JournalId, LedgerAccountId, OrganisationId, TransferId
+from agio.kernel.ids import (
+    AccountId,
+    FreezeId,
+    JournalId,
+    KeyId,
+    LedgerAccountId,
+    OrganisationId,
+    TransferId,
+)
 from agio.kernel.page import Page
 from agio.ledger.api import CUSTOMER, Balance, Environment, OpenAccount
 from agio.platform.db import Scope, Transaction
@@ -23,6 +33,9 @@ __all__ = [
     "AccountNotOpen",
     "Custody",
     "Direction",
+    "FreezeCheck",
+    "Frozen",
+    "Mover",
     "RailNotConnected",
     "Tenant",
     "Transfer",
@@ -30,6 +43,7 @@ __all__ = [
     "UnknownAsset",
     "UnknownTransfer",
     "customer_account",
+    "is_guarded",
     "ledger_address",
     "organisation_account",
     "organisation_address",
@@ -74,6 +88,15 @@ class Transfer(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class Mover(msgspec.Struct, frozen=True):
+    """Who wants to put an account's money at risk: what a freeze may stop."""
+
+    organisation_id: OrganisationId
+    environment: Environment
+    account_id: AccountId
+    key_id: KeyId | None = None
+
+
 class Tenant(Protocol):
     """Who asks: a principal, a stream's subscriber."""
 
@@ -81,7 +104,18 @@ class Tenant(Protocol):
     def scope(self) -> Scope: ...
 
 
-class Custody(Protocol):
+class FreezeCheck(Protocol):
+    """The question that everybody asks who puts an account's money at risk."""
+
+    async def freezes_of(self, tx: Transaction, movers: Sequence[Mover]) -> list[tuple[FreezeId, ...]]:
+        """For each mover the freezes in force now of its house, account or key; none: it may go on.
+
+        One read for a batch that mixes organisations: `tx` needs no tenant.
+        """
+        ...
+
+
+class Custody(FreezeCheck, Protocol):
     """Custody's front."""
 
     async def account(self, tenant: Tenant, account_id: AccountId) -> Account:
@@ -112,11 +146,13 @@ class Custody(Protocol):
         asset: str,
         amount: str,
         reference: str | None = None,
+        by: KeyId | None = None,
     ) -> Transfer:
         """Move money in or out on the sandbox rail; `amount` is decimal text.
 
         Raises UnknownAccount, AccountNotOpen, UnknownAsset, InvalidAmount, RailNotConnected,
-        InsufficientFunds.
+        InsufficientFunds, and Frozen: a freeze of the house or the account stops a withdrawal, one of `by`
+        both directions.
         """
         ...
 
@@ -130,6 +166,14 @@ class Custody(Protocol):
 def ledger_address(account_id: AccountId, asset: str) -> LedgerAccountId:
     """The ledger account in which a customer account holds an asset."""
     return LedgerAccountId(f"{account_id}:{asset}")
+
+
+def is_guarded(address: str) -> bool:
+    """Whether a ledger address moves by custody's rules only: a vault's, or the outside world's.
+
+    Nobody posts to them directly, so that no money comes or goes without its transfer.
+    """
+    return address.startswith("vlt_") or ":external:" in address
 
 
 def organisation_address(organisation_id: OrganisationId, purpose: str, asset: str) -> LedgerAccountId:

@@ -102,7 +102,13 @@ def build_router(custody: CustodyService, database: Database, replies: Idempoten
 
         async def effect(tx: Transaction) -> TransferView:
             transfer = await custody.transfer(
-                tx, AccountId(data.account_id), data.direction, data.asset, data.amount, data.reference
+                tx,
+                AccountId(data.account_id),
+                data.direction,
+                data.asset,
+                data.amount,
+                data.reference,
+                principal.key_id,
             )
             return TransferView.of(transfer)
 

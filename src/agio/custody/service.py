@@ -1,10 +1,22 @@
 """Custody's use cases: accounts and transfers."""
 
+from collections.abc import Sequence
 from typing import Final, cast
 
 from agio.custody import store
-from agio.custody.api import Account, Direction, Tenant, Transfer, customer_account, organisation_account
+from agio.custody.api import (
+    Account,
+    Direction,
+    Mover,
+    Tenant,
+    Transfer,
+    customer_account,
+    organisation_account,
+)
 from agio.custody.errors import UnknownAccount, UnknownAsset, UnknownTransfer
+from agio.custody.freezes.service import Freezes
+from agio.custody.freezes.store import select_freezes_of
+from agio.custody.house import share_house
 from agio.custody.model import (
     MAX_NAME_LENGTH,
     MAX_REFERENCE_LENGTH,
@@ -14,7 +26,16 @@ from agio.custody.model import (
     check_transferable,
     parse_amount,
 )
-from agio.kernel.ids import AccountId, JournalId, OrganisationId, TransferId, is_id, new_id
+from agio.kernel.ids import (
+    AccountId,
+    FreezeId,
+    JournalId,
+    KeyId,
+    OrganisationId,
+    TransferId,
+    is_id,
+    new_id,
+)
 from agio.kernel.money import format_decimal
 from agio.kernel.page import Page, check_limit, encode_cursor, read_id_cursor
 from agio.ledger.api import Asset, Balance, Entry, Environment, InsufficientFunds, Ledger, ResultCode
@@ -31,6 +52,7 @@ class CustodyService:
         self._database = database
         self._ledger = ledger
         self._clock = clock
+        self._freezes = Freezes(clock)
 
     async def open_account(self, tx: Transaction, name: str, base_currency: str) -> Account:
         check_text("name", name, MAX_NAME_LENGTH)
@@ -90,9 +112,11 @@ class CustodyService:
         asset: str,
         amount: str,
         reference: str | None = None,
+        by: KeyId | None = None,
     ) -> Transfer:
         account = await self._account(tx, account_id)
         check_transferable(account)
+        await self._require_movable(tx, account_id, direction, by)
         known = await self._asset(tx, asset, "asset")
         if reference is not None:
             check_text("reference", reference, MAX_REFERENCE_LENGTH)
@@ -116,6 +140,19 @@ class CustodyService:
         result.require()
         await store.insert_transfer(tx, account, transfer)
         return transfer
+
+    async def _require_movable(
+        self, tx: Transaction, account_id: AccountId, direction: Direction, by: KeyId | None
+    ) -> None:
+        """Nothing leaves what is frozen; money may arrive, but not by the hand of a frozen key."""
+        if direction == "withdrawal":
+            await share_house(tx)
+            await self._freezes.require_none(tx, targets=[account_id], keys=[] if by is None else [by])
+        elif by is not None:
+            await self._freezes.require_key(tx, by)
+
+    async def freezes_of(self, tx: Transaction, movers: Sequence[Mover]) -> list[tuple[FreezeId, ...]]:
+        return await select_freezes_of(tx, movers)
 
     async def _not_enough(self, tx: Transaction, transfer: Transfer) -> InsufficientFunds:
         held = {one.asset: one.available for one in await self._ledger.balances(tx, transfer.account_id)}

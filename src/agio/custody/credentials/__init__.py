@@ -1,0 +1,1 @@
+"""What approvers prove themselves with."""

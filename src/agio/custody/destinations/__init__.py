@@ -1,0 +1,1 @@
+"""Where money may be sent: the allowlist."""

@@ -1,0 +1,1 @@
+"""Stops: a vault, an account, a key, the whole house."""

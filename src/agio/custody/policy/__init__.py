@@ -1,0 +1,1 @@
+"""What may leave a vault, and with whose consent."""

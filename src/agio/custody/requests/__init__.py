@@ -1,0 +1,1 @@
+"""Transfer requests: money leaves a vault by request only."""

@@ -1,0 +1,1 @@
+"""The key that signs released instructions: from a file, or in an HSM."""

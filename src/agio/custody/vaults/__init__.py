@@ -1,0 +1,1 @@
+"""Vaults and the sub-accounts in them."""
