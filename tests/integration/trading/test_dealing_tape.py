@@ -22,6 +22,7 @@ from tests.integration.trading.world import (
     order_of,
 )
 
+from agio.custody.service import CustodyService
 from agio.kernel.time import to_micros
 from agio.ledger.service import LedgerService
 from agio.marketdata.api import Fence, Trade
@@ -54,7 +55,8 @@ class Floor:
     def __init__(self, app: Database, engine: Database, fence: Fence) -> None:
         self.app, self.engine, self.fence = app, engine, fence
         self.tape = RecordedTape()
-        self.acceptance = Acceptance(app, LedgerService(app, CLOCK), CLOCK, no_nudge, 20.0)
+        ledger = LedgerService(app, CLOCK)
+        self.acceptance = Acceptance(app, ledger, CustodyService(app, ledger, CLOCK), CLOCK, no_nudge, 20.0)
         self.runner = self.start_runner()
 
     def start_runner(self) -> TapeRunner:
@@ -124,6 +126,16 @@ def funded(*customers: Customer, securities: int = 1000) -> dict[str, int]:
 
 
 class TestOnTrades:
+    async def test_a_batch_handed_over_again_is_not_shared_out_twice(
+        self, floor: Floor, customer: Customer
+    ) -> None:
+        first = await floor.place(order_of(customer))
+        batch = floor.tape.append(prints((164025, first.quantity)))
+        await floor.runner.on_trades("ES", batch)
+        second = await floor.place(order_of(customer))
+        await floor.start_runner().on_trades("ES", batch)
+        assert [(await floor.stored(order)).status for order in (first, second)] == ["filled", "new"]
+
     async def test_fills_move_cash_securities_and_fees_exactly(
         self, floor: Floor, customer: Customer
     ) -> None:

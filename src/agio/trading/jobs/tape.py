@@ -1,7 +1,7 @@
 """Orders on replayed tapes: matched with the recorded trades once those are durable, before they are told."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -77,6 +77,7 @@ class TapeRunner:
         self._venue = TapeVenue(TAPE)
         self._is_open = False
         self._symbols: dict[str, _Symbol] = {}
+        self._progress: Mapping[str, store.TapeProgress] = {}
         self._nudge = VenueNudge(bus)
         self._polled_at = float("-inf")
         self._desk = DealingDesk(database, ledger, instruments, clock, fence, TAPE, self._day_end, self)
@@ -114,7 +115,9 @@ class TapeRunner:
                     await self._open()
                     known = self._symbols.get(symbol)
                 if known is None:
-                    await self._learn(symbol, batch.epoch, batch.first_seq - 1)
+                    # A batch may be handed over again: what was shared out of it is not there twice.
+                    met = self._met(symbol, batch.epoch)
+                    await self._learn(symbol, batch.epoch, max(batch.first_seq - 1, met))
                 await self._catch_up(symbol, batch.first_seq - 1)
                 await self._match(symbol, batch, hears_commands=True)
             except BaseException:
@@ -163,13 +166,17 @@ class TapeRunner:
         self._symbols = {}
         symbols = await self._desk.open(self._venue)
         async with self._database.transaction() as tx:
-            progress = await store.read_progress(tx)
+            self._progress = await store.read_progress(tx)
         for symbol in symbols:
             epoch, top = await self._history.position(symbol)
-            met = progress.get(symbol)
-            await self._learn(symbol, epoch, met.seq if met is not None and met.epoch == epoch else 0)
+            await self._learn(symbol, epoch, self._met(symbol, epoch))
             await self._catch_up(symbol, top)
         self._is_open = True
+
+    def _met(self, symbol: str, epoch: str) -> int:
+        """How far the tape had been matched when this venue was opened; 0 when it had not."""
+        progress = self._progress.get(symbol)
+        return progress.seq if progress is not None and progress.epoch == epoch else 0
 
     async def _learn(self, symbol: str, epoch: str, seq: int) -> None:
         """Take up a tape at a sequence: trades up to there are not for the orders that are here."""
