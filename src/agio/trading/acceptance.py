@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from agio.kernel.ids import OrderId
+from agio.custody.api import FreezeCheck, Mover
+from agio.kernel.ids import FreezeId, KeyId, OrderId
 from agio.ledger.api import Ledger, PlaceHold, Result
 from agio.platform.clock import Clock
-from agio.platform.db import Database
+from agio.platform.db import Database, Transaction
 from agio.platform.group_commit import GroupCommit, Overloaded
 from agio.trading import store
 from agio.trading.errors import OutcomeUnknown
@@ -42,11 +43,25 @@ class Refused(msgspec.Struct, frozen=True):
     result: Result
 
 
+class Stopped(msgspec.Struct, frozen=True):
+    """A freeze of the house, the account or the key; nothing of the order stands."""
+
+    freezes: tuple[FreezeId, ...]
+
+
 class Foreign(msgspec.Struct, frozen=True):
     """The database knows the account as another organisation's."""
 
 
-Outcome = Accepted | Stored | Refused | Foreign
+Refusal = Refused | Stopped
+Outcome = Accepted | Stored | Refusal | Foreign
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """An order and the key that sent it."""
+
+    order: Order
+    key_id: KeyId | None
 
 
 class Acceptance:
@@ -56,18 +71,20 @@ class Acceptance:
         self,
         database: Database,
         ledger: Ledger,
+        freezes: FreezeCheck,
         clock: Clock,
         nudge_venue: Callable[[], Awaitable[None]],
         deadline_seconds: float,
     ) -> None:
         self._database = database
         self._ledger = ledger
+        self._freezes = freezes
         self._clock = clock
         self._nudge_venue = nudge_venue
         self._deadline_seconds = deadline_seconds
-        self._group = GroupCommit[Order, Outcome](self._execute, max_batch=MAX_BATCH)
+        self._group = GroupCommit[Submission, Outcome](self._execute, max_batch=MAX_BATCH)
 
-    async def accept(self, order: Order) -> Outcome:
+    async def accept(self, order: Order, key_id: KeyId | None = None) -> Outcome:
         """Make the order stand, or say why not.
 
         When an answer is lost the same order is submitted again: the database takes an order id once, so
@@ -80,7 +97,7 @@ class Acceptance:
         while True:
             attempts += 1
             try:
-                outcome = await self._group.submit(order)
+                outcome = await self._group.submit(Submission(order, key_id))
             except Overloaded:
                 if attempts == 1:
                     raise
@@ -98,23 +115,37 @@ class Acceptance:
     async def drain(self) -> None:
         await self._group.drain()
 
-    async def _execute(self, orders: Sequence[Order]) -> list[Outcome | Exception]:
+    async def _execute(self, submitted: Sequence[Submission]) -> list[Outcome | Exception]:
+        orders = [one.order for one in submitted]
         async with self._database.transaction() as tx:
             claims = await store.claim_orders(tx, orders)
-            claimed = [order for order in orders if claims[order.order_id].code == "claimed"]
-            refused: dict[OrderId, Result] = {}
+            claimed = [one for one in submitted if claims[one.order.order_id].code == "claimed"]
+            refused: dict[OrderId, Refusal] = {}
             if claimed:
-                results = await self._ledger.apply(tx, [_hold(order) for order in claimed])
-                refused = {
-                    order.order_id: result
-                    for order, result in zip(claimed, results, strict=True)
+                # Only what is new: an order that stands is answered again, whatever is frozen now.
+                refused |= await self._find_stopped(tx, claimed)
+                free = [one.order for one in claimed if one.order.order_id not in refused]
+                results = await self._ledger.apply(tx, [_hold(order) for order in free]) if free else []
+                refused |= {
+                    order.order_id: Refused(result)
+                    for order, result in zip(free, results, strict=True)
                     if not result.is_applied
                 }
-                accepted = [order for order in claimed if order.order_id not in refused]
+                accepted = [order for order in free if order.order_id not in refused]
                 await store.confirm_orders(tx, list(refused), accepted)
         if len(claimed) > len(refused):
             await self._nudge_venue()
         return [_outcome(order, claims[order.order_id], refused) for order in orders]
+
+    async def _find_stopped(self, tx: Transaction, claimed: Sequence[Submission]) -> dict[OrderId, Refusal]:
+        movers = [
+            Mover(one.order.organisation_id, one.order.environment, one.order.account_id, one.key_id)
+            for one in claimed
+        ]
+        freezes = await self._freezes.freezes_of(tx, movers)
+        return {
+            one.order.order_id: Stopped(stops) for one, stops in zip(claimed, freezes, strict=True) if stops
+        }
 
 
 def _hold(order: Order) -> PlaceHold:
@@ -131,16 +162,14 @@ def _hold(order: Order) -> PlaceHold:
     )
 
 
-def _outcome(order: Order, claim: store.Claim, refused: dict[OrderId, Result]) -> Outcome:
+def _outcome(order: Order, claim: store.Claim, refused: dict[OrderId, Refusal]) -> Outcome:
     if claim.code == "foreign":
         return Foreign()
     stored = claim.stored
     if stored is None:
-        result = refused.get(order.order_id)
-        return Accepted(order) if result is None else Refused(result)
-    # The order with this name may be a neighbour in this batch whose hold was refused just now.
-    result = refused.get(stored.order_id)
-    return Stored(stored) if result is None else Refused(result)
+        return refused.get(order.order_id) or Accepted(order)
+    # The order with this name may be a neighbour in this batch that was refused just now.
+    return refused.get(stored.order_id) or Stored(stored)
 
 
 def _unknown(order: Order) -> OutcomeUnknown:

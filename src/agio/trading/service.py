@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from agio.custody.api import Account, Custody
+from agio.custody.api import Account, Custody, Frozen
 from agio.identity.api import Principal
 from agio.kernel.ids import AccountId, OrderId, new_id
 from agio.kernel.money import format_decimal
@@ -13,7 +13,7 @@ from agio.marketdata.api import Instrument, Instruments, Market, UnknownInstrume
 from agio.platform.clock import Clock
 from agio.platform.db import Database, Event
 from agio.trading import store
-from agio.trading.acceptance import Acceptance, Accepted, Refused, Stored
+from agio.trading.acceptance import Acceptance, Accepted, Refused, Stopped, Stored
 from agio.trading.accounts import TradingAccounts
 from agio.trading.admission import Terms, admit, read_terms, require_same
 from agio.trading.api import OrderFilter, PlacedOrder, PlaceOrder
@@ -50,7 +50,7 @@ class TradingService:
         self._settings = settings or TradingSettings()
         self._accounts = TradingAccounts(database, custody, clock)
         self._acceptance = Acceptance(
-            database, ledger, clock, nudge_venue, self._settings.acceptance_deadline_seconds
+            database, ledger, custody, clock, nudge_venue, self._settings.acceptance_deadline_seconds
         )
 
     async def place_order(self, principal: Principal, request: PlaceOrder) -> PlacedOrder:
@@ -74,7 +74,7 @@ class TradingService:
                 raise
             return replay
         await self._accounts.register(principal, request.account_id)
-        match await self._acceptance.accept(order):
+        match await self._acceptance.accept(order, principal.key_id):
             case Accepted(order):
                 return PlacedOrder(order, is_replay=False)
             case Stored(stored):
@@ -82,6 +82,8 @@ class TradingService:
                 return PlacedOrder(stored, is_replay=True)
             case Refused(result):
                 raise await self._refusal(principal, order, result)
+            case Stopped(freezes):
+                raise Frozen("the house, the account or your key is frozen", extra={"freezes": freezes})
         raise NotFound("no such account")
 
     async def cancel_order(self, principal: Principal, order_id: OrderId) -> Order:

@@ -9,6 +9,7 @@ from tests.conftest import Databases
 from tests.integration.trading.books import check_books, read_books
 from tests.integration.trading.world import CLOCK, Customer, CutDatabase, Cuts, open_customer, order_of
 
+from agio.custody.service import CustodyService
 from agio.ledger.service import LedgerService
 from agio.marketdata.api import Fence
 from agio.marketdata.instruments import InstrumentDirectory, InstrumentRegistry
@@ -33,7 +34,9 @@ class House:
 
     def __init__(self, app: Database, engine: Database, bus: Bus, fence: Fence) -> None:
         self.app, self.engine, self.bus, self.fence = app, engine, bus, fence
-        self.acceptance = Acceptance(app, LedgerService(app, CLOCK), CLOCK, self.nudge, 20.0)
+        ledger = LedgerService(app, CLOCK)
+        custody = CustodyService(app, ledger, CLOCK)
+        self.acceptance = Acceptance(app, ledger, custody, CLOCK, self.nudge, 20.0)
         self._task: asyncio.Task[None] | None = None
 
     async def nudge(self) -> None:

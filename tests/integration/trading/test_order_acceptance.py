@@ -16,10 +16,13 @@ from tests.integration.trading.world import (
     order_of,
 )
 
+from agio.custody.freezes.service import Freezes
+from agio.custody.service import CustodyService
+from agio.kernel.ids import KeyId, new_id
 from agio.ledger.service import LedgerService
 from agio.platform.db import Database
 from agio.trading import store
-from agio.trading.acceptance import Acceptance, Accepted, Foreign, Outcome, Refused, Stored
+from agio.trading.acceptance import Acceptance, Accepted, Foreign, Outcome, Refused, Stopped, Stored
 from agio.trading.errors import OutcomeUnknown
 from agio.trading.model import Order
 
@@ -29,7 +32,9 @@ async def no_nudge() -> None:
 
 
 def build_acceptance(database: Database, deadline_seconds: float = 20.0) -> Acceptance:
-    return Acceptance(database, LedgerService(database, CLOCK), CLOCK, no_nudge, deadline_seconds)
+    ledger = LedgerService(database, CLOCK)
+    custody = CustodyService(database, ledger, CLOCK)
+    return Acceptance(database, ledger, custody, CLOCK, no_nudge, deadline_seconds)
 
 
 @pytest.fixture
@@ -76,6 +81,26 @@ class TestAccept:
         assert await count(engine_database, "trading.orders") == 2
         assert await count(engine_database, "trading.venue_command") == 2
         assert await available(engine_database, f"{poor.account_id}:USD") == (5_000, 0)
+
+    async def test_a_frozen_account_stops_its_own_orders_of_a_batch_only(
+        self, acceptance: Acceptance, app_database: Database, engine_database: Database
+    ) -> None:
+        frozen, free = await open_customer(app_database), await open_customer(app_database)
+        freezes = Freezes(CLOCK)
+        async with app_database.transaction(frozen.scope) as tx:
+            by = KeyId(new_id("key"))
+            freeze = await freezes.place(tx, "account", frozen.account_id, "a look", by)
+        async with app_database.transaction(free.scope) as tx:
+            # Somebody else's freeze of an id that is not theirs stops nothing.
+            await freezes.place(tx, "account", frozen.account_id, "mischief", by)
+        orders = [order_of(free), order_of(frozen), order_of(free)]
+
+        outcomes = await asyncio.gather(*(acceptance.accept(order) for order in orders))
+
+        assert [type(outcome) for outcome in outcomes] == [Accepted, Stopped, Accepted]
+        assert outcomes[1] == Stopped((freeze.freeze_id,))
+        assert await count(engine_database, "trading.orders") == 2
+        assert await available(engine_database, f"{frozen.account_id}:USD") == (100_000_000, 0)
 
     async def test_holds_of_one_batch_count_against_each_other(
         self, acceptance: Acceptance, app_database: Database, engine_database: Database

@@ -11,7 +11,10 @@ import pytest
 from tests.integration.trading.world import CLOCK, RecordedTape, StaticInstruments, count
 from tests.nodes import Node, Owner, make_owner
 
+from agio.custody.freezes.model import FreezeKind
+from agio.custody.freezes.service import Freezes
 from agio.custody.service import CustodyService
+from agio.kernel.ids import KeyId, new_id
 from agio.kernel.time import to_micros
 from agio.ledger.service import LedgerService
 from agio.marketdata.api import Fence, Trade
@@ -133,6 +136,27 @@ class TestPlaceOrder:
         first, again = await desk.post(client_order_id="a"), await desk.post(client_order_id="a")
         assert (again.status_code, again.headers["Idempotent-Replay"]) == (200, "true")
         assert again.json() == first.json()
+
+    @pytest.mark.parametrize("kind", ["house", "account", "key"])
+    async def test_a_freeze_stops_new_orders_and_nothing_else(self, desk: Desk, kind: FreezeKind) -> None:
+        """What was accepted before is still answered, may be canceled, and new orders follow the thaw."""
+        freezes, tenant = Freezes(CLOCK), desk.owner.principal
+        resting = (await desk.post(client_order_id="before")).json()
+        target = {"house": None, "account": desk.account_id, "key": tenant.key_id}[kind]
+        async with desk.app.transaction(tenant.scope) as tx:
+            freeze = await freezes.place(tx, kind, target, "a look", KeyId(new_id("key")))
+
+        refused = await desk.post(client_order_id="after")
+        again = await desk.post(client_order_id="before")
+        canceled = await desk.delete(f"/api/orders/{resting['order_id']}")
+
+        assert (refused.status_code, refused.json()["code"]) == (409, "frozen")
+        assert refused.json()["freezes"] == [freeze.freeze_id]
+        assert (again.status_code, again.json()["order_id"]) == (200, resting["order_id"])
+        assert canceled.status_code == 202
+        async with desk.app.transaction(tenant.scope) as tx:
+            await freezes.lift(tx, freeze.freeze_id, KeyId(new_id("key")))
+        assert (await desk.post(client_order_id="after")).status_code == 201
 
     async def test_repeat_with_another_body_names_the_field(self, desk: Desk) -> None:
         await desk.post(client_order_id="a")

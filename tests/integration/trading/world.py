@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import psycopg
+from tests.conftest import make_vault
 
 from agio.kernel.ids import AccountId, JournalId, LedgerAccountId, OrderId, OrganisationId, new_id
 from agio.ledger.api import CUSTOMER, Asset, Leg, OpenAccount, PostJournal
@@ -113,7 +114,7 @@ class CutDatabase(Database):
     """A database whose connection is lost at random moments."""
 
     def __init__(self, url: str, cuts: Cuts) -> None:
-        super().__init__(url, name="test-cut")
+        super().__init__(url, name="test-cut", vault=make_vault())
         self._cuts = cuts
 
     @asynccontextmanager
