@@ -1,22 +1,19 @@
-"""The REST side: one method per verb of the API, and the door to the streams."""
+"""The client: one method per verb of the API, grouped where a room has many."""
 
-import asyncio
-import os
-import ssl
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal
 
-import aiohttp
 import msgspec
 
-from agio_sdk.backoff import Backoff
-from agio_sdk.errors import AgioError, ApiError, OutcomeUnknown
+from agio_sdk.custody import Custody
+from agio_sdk.ledger import Ledger
+from agio_sdk.listing import Listing
 from agio_sdk.models import (
     Account,
+    AccountEntry,
     Balance,
     Bar,
     Execution,
@@ -33,25 +30,20 @@ from agio_sdk.models import (
     Trade,
     Transfer,
 )
-from agio_sdk.stream import Stream, StreamState
-from agio_sdk.subscription import Subscription
-
-T = TypeVar("T")
-
-ATTEMPTS = 4
-TRY_AGAIN = frozenset({429, 502, 503})
-TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
-
-Query = Mapping[str, str | int | None]
+from agio_sdk.reconciliation import Reconciliation
+from agio_sdk.statements import Statements, StatementVerbs
+from agio_sdk.transport import Amount, Query, Transport, amount_text, segment
 
 
-class Agio:
+class Agio(StatementVerbs, Transport):
     """An asynchronous client of one server with one key.
 
     Use it as `async with Agio(url, api_key, ca_file=...) as agio:`. What is not given is read from
     `AGIO_URL`, `AGIO_API_KEY` and `AGIO_CA_FILE`. Requests that can be repeated safely are repeated up to
-    three times with full jitter: reads, and writes that carry an idempotency key (the client makes one
-    where you give none).
+    three times with full jitter: reads, and writes that carry an id or an idempotency key (the client makes
+    one where you give none).
+
+    Rooms with many verbs are groups: `agio.ledger`, `agio.custody`, `agio.statements`, `agio.reconciliation`.
     """
 
     def __init__(
@@ -62,69 +54,19 @@ class Agio:
         ca_file: str | Path | None = None,
         encoding: Literal["json", "msgpack"] = "json",
     ) -> None:
-        self.url = (url or os.environ.get("AGIO_URL", "https://localhost:8443")).rstrip("/")
-        key = api_key or os.environ.get("AGIO_API_KEY")
-        if not key:
-            raise AgioError("no API key: pass api_key or set AGIO_API_KEY (`agio keys create` makes one)")
-        self._api_key = key
-        self._ca_file = ca_file or os.environ.get("AGIO_CA_FILE")
-        self._encoding = encoding
-        self._session: aiohttp.ClientSession | None = None
-        self._stream: Stream | None = None
+        super().__init__(url, api_key, ca_file=ca_file, encoding=encoding)
+        self.ledger = Ledger(self)
+        self.custody = Custody(self)
+        self.statements = Statements(self)
+        self.reconciliation = Reconciliation(self)
 
-    async def __aenter__(self) -> Self:
-        self.session()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the stream and the connections; safe to call twice."""
-        if self._stream is not None:
-            await self._stream.aclose()
-            self._stream = None
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, made at the first use inside the running event loop."""
-        if self._session is None:
-            context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
-            self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {self._api_key}", "User-Agent": "agio-sdk-python/0.1.0"},
-                connector=aiohttp.TCPConnector(ssl=context, limit=64),
-                timeout=TIMEOUT,
-            )
-        return self._session
-
-    # Streams
-
-    def stream(self, on_state: Callable[[StreamState], None] | None = None) -> Stream:
-        """The multiplexed stream of this client, opened at its first subscription.
-
-        `on_state` is called with every new state from then on.
-        """
-        if self._stream is None:
-            self._stream = Stream(
-                self.session, f"{self.url}/stream".replace("http", "ws", 1), self._api_key, self._encoding
-            )
-        if on_state is not None:
-            self._stream.on_state = on_state
-        return self._stream
-
-    async def subscribe(self, channel: str, **options: Any) -> Subscription:
-        """Subscribe to any channel, such as `trades:BTC-USD` or `orders:acc_...`; see `Stream.subscribe`."""
-        return await self.stream().subscribe(channel, **options)
+    # Market data
 
     async def trades(self, symbol: str) -> AsyncIterator[Trade]:
         """Trades of a symbol as they happen, without loss across reconnections."""
         async with await self.subscribe(f"trades:{symbol}") as subscription:
             async for message in subscription:
                 yield msgspec.structs.replace(message.decode(Trade), seq=message.q)
-
-    # Market data
 
     async def instruments(self) -> list[Instrument]:
         return (await self.get("/api/instruments", Page[Instrument])).items
@@ -167,19 +109,43 @@ class Agio:
         return await self.get("/api/me", Me)
 
     async def accounts(self) -> list[Account]:
-        return await self.collect(lambda cursor: self.get("/api/accounts", Page[Account], {"cursor": cursor}))
+        return await self.listing("/api/accounts", Account).all()
 
-    async def open_account(self, name: str, base_currency: str = "USD") -> Account:
-        return await self.post("/api/accounts", Account, {"name": name, "base_currency": base_currency})
+    async def open_account(self, name: str, base_currency: str = "USD", *, key: str | None = None) -> Account:
+        """Open an account; `key` makes a repetition by another call harmless."""
+        body = {"name": name, "base_currency": base_currency}
+        return await self.post("/api/accounts", Account, body, idempotency_key=key or uuid.uuid4().hex)
+
+    async def account(self, account_id: str) -> Account:
+        return await self.get(f"/api/accounts/{segment(account_id)}", Account)
 
     async def balances(self, account_id: str) -> list[Balance]:
-        return (await self.get(f"/api/accounts/{account_id}/balances", Page[Balance])).items
+        return (await self.get(f"/api/accounts/{segment(account_id)}/balances", Page[Balance])).items
+
+    def balance_changes(self, account_id: str) -> AsyncGenerator[Balance, None]:
+        """The newest balance of each asset of an account, now and whenever it changes."""
+        return self.follow(f"balances:{account_id}", Balance)
+
+    def account_entries(
+        self, account_id: str, *, asset: str | None = None, page_size: int | None = None
+    ) -> Listing[AccountEntry]:
+        """An account's bookings, newest first."""
+        query = {"asset": asset, "limit": page_size}
+        return self.listing(f"/api/accounts/{segment(account_id)}/entries", AccountEntry, query)
+
+    def transfers(self, account_id: str | None = None, *, page_size: int | None = None) -> Listing[Transfer]:
+        """Transfers of one account or of all, newest first."""
+        query = {"account_id": account_id, "limit": page_size}
+        return self.listing("/api/transfers", Transfer, query)
+
+    async def transfer(self, transfer_id: str) -> Transfer:
+        return await self.get(f"/api/transfers/{segment(transfer_id)}", Transfer)
 
     async def deposit(
         self,
         account_id: str,
         asset: str,
-        amount: Decimal,
+        amount: Amount,
         *,
         reference: str | None = None,
         key: str | None = None,
@@ -191,7 +157,7 @@ class Agio:
         self,
         account_id: str,
         asset: str,
-        amount: Decimal,
+        amount: Amount,
         *,
         reference: str | None = None,
         key: str | None = None,
@@ -204,11 +170,16 @@ class Agio:
         direction: str,
         account_id: str,
         asset: str,
-        amount: Decimal,
+        amount: Amount,
         reference: str | None,
         key: str | None,
     ) -> Transfer:
-        body = {"account_id": account_id, "direction": direction, "asset": asset, "amount": str(amount)}
+        body = {
+            "account_id": account_id,
+            "direction": direction,
+            "asset": asset,
+            "amount": amount_text(amount),
+        }
         if reference is not None:
             body["reference"] = reference
         return await self.post("/api/transfers", Transfer, body, idempotency_key=key or uuid.uuid4().hex)
@@ -220,10 +191,10 @@ class Agio:
         account_id: str,
         symbol: str,
         side: Side,
-        quantity: Decimal,
+        quantity: Amount,
         *,
         type: OrderType = "market",  # noqa: A002 - the field's word
-        limit_price: Decimal | None = None,
+        limit_price: Amount | None = None,
         time_in_force: TimeInForce | None = None,
         client_order_id: str | None = None,
     ) -> Order:
@@ -236,11 +207,11 @@ class Agio:
             "symbol": symbol,
             "side": side,
             "type": type,
-            "quantity": str(quantity),
+            "quantity": amount_text(quantity),
             "client_order_id": client_order_id or uuid.uuid4().hex,
         }
         if limit_price is not None:
-            body["limit_price"] = str(limit_price)
+            body["limit_price"] = amount_text(limit_price)
         if time_in_force is not None:
             body["time_in_force"] = time_in_force
         return await self.request("POST", "/api/orders", Order, body=body, is_repeatable=True)
@@ -290,86 +261,3 @@ class Agio:
         `explain="true"` adds inputs and formulas.
         """
         return await self.get(f"/api/portfolios/{portfolio_id}/analytics", dict[str, Any], query)
-
-    # The request itself
-
-    async def get(self, path: str, kind: type[T], query: Query | None = None) -> T:
-        """GET a path as `kind`."""
-        return await self.request("GET", path, kind, query=query, is_repeatable=True)
-
-    async def post(
-        self, path: str, kind: type[T], body: Mapping[str, object], *, idempotency_key: str | None = None
-    ) -> T:
-        """POST a body; with an idempotency key it is repeated when the outcome is unknown."""
-        return await self.request(
-            "POST",
-            path,
-            kind,
-            body=body,
-            idempotency_key=idempotency_key,
-            is_repeatable=idempotency_key is not None,
-        )
-
-    async def collect(self, page: Callable[[str | None], Awaitable[Page[T]]]) -> list[T]:
-        """All items of a list, page by page."""
-        items: list[T] = []
-        cursor: str | None = None
-        while True:
-            answer = await page(cursor)
-            items += answer.items
-            cursor = answer.next_cursor
-            if cursor is None:
-                return items
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        kind: type[T],
-        *,
-        query: Query | None = None,
-        body: Mapping[str, object] | None = None,
-        idempotency_key: str | None = None,
-        is_repeatable: bool = False,
-    ) -> T:
-        """Send a request and decode its answer.
-
-        Raises ApiError for a refusal, OutcomeUnknown when nobody can tell whether it took effect.
-        """
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        data = msgspec.json.encode(body) if body is not None else None
-        backoff = Backoff()
-        for attempt in range(1, ATTEMPTS + 1):
-            is_last = attempt == ATTEMPTS or not is_repeatable
-            try:
-                async with self.session().request(
-                    method, self.url + path, params=parameters, data=data, headers=headers
-                ) as response:
-                    content = await response.read()
-                    status = response.status
-                    retry_after = _seconds(response.headers.get("Retry-After"))
-            except (TimeoutError, aiohttp.ClientConnectionError) as error:
-                if is_last:
-                    raise OutcomeUnknown(f"{method} {path}: {error!r}") from error
-                await asyncio.sleep(backoff.next_delay())
-                continue
-            if status < 400:
-                return msgspec.json.decode(content or b"null", type=kind)
-            if status not in TRY_AGAIN or is_last:
-                raise ApiError(status, _problem(content))
-            await asyncio.sleep(backoff.next_delay(retry_after))
-        raise AssertionError("the last attempt returns or raises")
-
-
-def _problem(content: bytes) -> Mapping[str, object]:
-    try:
-        return msgspec.json.decode(content, type=dict[str, object])
-    except msgspec.MsgspecError:
-        return {"code": "unreadable_answer", "detail": content[:200].decode(errors="replace")}
-
-
-def _seconds(header: str | None) -> float:
-    return float(header) if header and header.isdigit() else 0.0

@@ -3,7 +3,7 @@
 Fields that a newer server adds are ignored, so that an older client goes on working.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Generic, Literal, TypeVar
 
@@ -92,6 +92,7 @@ class Account(msgspec.Struct, frozen=True):
     name: str
     base_currency: str
     status: str
+    created_at: datetime | None = None
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -104,6 +105,22 @@ class Balance(msgspec.Struct, frozen=True):
     version: int = 0
 
 
+class AccountEntry(msgspec.Struct, frozen=True):
+    """One booking on an account; `held` is how much of a hold it consumed (negative)."""
+
+    journal_id: str
+    asset: str
+    amount: Decimal
+    balance: Decimal
+    held: Decimal
+    version: int
+    booking_date: date
+    value_date: date
+    source: str
+    reference: str | None
+    created_at: datetime
+
+
 class Transfer(msgspec.Struct, frozen=True):
     transfer_id: str
     account_id: str
@@ -113,6 +130,7 @@ class Transfer(msgspec.Struct, frozen=True):
     status: str
     journal_id: str | None = None
     reference: str | None = None
+    created_at: datetime | None = None
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -1,24 +1,30 @@
 """The same client for code without an event loop: every call runs on a private loop in a thread."""
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import msgspec
 
 from agio_sdk.client import Agio
-from agio_sdk.models import Trade
+from agio_sdk.listing import Listing
+from agio_sdk.models import Page, Trade
 from agio_sdk.subscription import Message, Subscription
+from agio_sdk.transport import Verbs
 
 T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+LOOP_ONLY = frozenset({"session", "stream"})
+"""What makes sense inside an event loop only."""
 
 
 class SyncSubscription:
     """A blocking iterator over one channel's messages."""
 
-    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], subscription: Subscription) -> None:
+    def __init__(self, run: Run, subscription: Subscription) -> None:
         self._run = run
         self._subscription = subscription
 
@@ -40,10 +46,47 @@ class SyncSubscription:
         self.close()
 
 
-class SyncAgio:
-    """Blocking twin of `Agio`: `agio.call(agio.client.place_order(...))`, and shortcuts for the usual verbs.
+class SyncListing(Generic[T]):
+    """A list that is read while you iterate."""
 
-    Any method of `Agio` is available under its own name and blocks until it has its answer.
+    def __init__(self, run: Run, listing: Listing[T]) -> None:
+        self._run = run
+        self._listing = listing
+
+    def __iter__(self) -> Iterator[T]:
+        cursor: str | None = None
+        while True:
+            page = self.page(cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def all(self) -> list[T]:
+        """All items; for lists that you know to be short."""
+        return list(self)
+
+    def page(self, cursor: str | None = None) -> Page[T]:
+        """The first page, or the one that a cursor leads to."""
+        page: Page[T] = self._run(self._listing.page(cursor))
+        return page
+
+
+class SyncVerbs:
+    """Blocking twin of a group of verbs, such as `agio.ledger.holds`."""
+
+    def __init__(self, run: Run, verbs: Verbs) -> None:
+        self._run = run
+        self._verbs = verbs
+
+    def __getattr__(self, name: str) -> Any:
+        return _blocking(self._run, getattr(self._verbs, name))
+
+
+class SyncAgio:
+    """Blocking twin of `Agio`: every method and every group under its own name.
+
+    Methods block until they have their answer; lists and streams are plain iterators.
     """
 
     def __init__(
@@ -63,15 +106,10 @@ class SyncAgio:
         """Run a coroutine of the client and wait for its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self.client, name)
-        if not asyncio.iscoroutinefunction(method):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in LOOP_ONLY:
             raise AttributeError(name)
-
-        def blocking(*args: Any, **kwargs: Any) -> Any:
-            return self.call(method(*args, **kwargs))
-
-        return blocking
+        return _blocking(self.call, getattr(self.client, name))
 
     def subscribe(self, channel: str, **options: Any) -> SyncSubscription:
         return SyncSubscription(self.call, self.call(self.client.subscribe(channel, **options)))
@@ -95,3 +133,40 @@ class SyncAgio:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _blocking(run: Run, member: object) -> object:
+    """A member of the client as code without an event loop can use it."""
+    if isinstance(member, Verbs):
+        return SyncVerbs(run, member)
+    if not callable(member):
+        return member
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        result = member(*arguments, **options)
+        if inspect.iscoroutine(result):
+            return run(result)
+        if isinstance(result, Listing):
+            return SyncListing(run, result)
+        if isinstance(result, AsyncIterator):
+            return _each(run, result)
+        return result
+
+    return call
+
+
+def _each(run: Run, items: AsyncIterator[T]) -> Iterator[T]:
+    async def following() -> T:
+        return await anext(items)
+
+    try:
+        while True:
+            try:
+                item = run(following())
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            run(close())
