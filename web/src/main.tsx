@@ -2,6 +2,7 @@ import { createRoot } from "react-dom/client";
 import "./styles/tokens.css";
 import "./styles/app.css";
 import "./styles/panels.css";
+import "./styles/pages.css";
 import { App } from "./app/App.tsx";
 
 const root = document.getElementById("root");

@@ -1,7 +1,9 @@
 /** The REST side: one method per verb of the API, and the door to the streams. */
 
 import { Backoff } from "./backoff.ts";
+import { Custody } from "./custody.ts";
 import { ApiError, OutcomeUnknown, type ProblemMembers } from "./errors.ts";
+import { Ledger } from "./ledger.ts";
 import type * as model from "./models.ts";
 import { Stream, type StreamEvents } from "./stream.ts";
 
@@ -34,11 +36,17 @@ interface Call {
  */
 export class Agio {
   readonly url: string;
+  /** Journals, holds, ledger accounts and the proof of them. */
+  readonly ledger: Ledger;
+  /** Vaults, transfer requests and their controls. */
+  readonly custody: Custody;
   private readonly apiKey: string;
   private readonly fetch: Fetch;
 
   constructor(options: AgioOptions) {
     this.url = (options.url ?? globalThis.location.origin).replace(/\/+$/, "");
+    this.ledger = new Ledger(this);
+    this.custody = new Custody(this);
     this.apiKey = options.apiKey;
     this.fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   }
@@ -113,6 +121,15 @@ export class Agio {
     });
   }
 
+  showTransfer(transferId: string): Promise<model.Transfer> {
+    return this.get(`/api/transfers/${pathOf(transferId)}`);
+  }
+
+  /** Transfers of an account or of all, newest first. */
+  transfers(query: { account_id?: string; limit?: number; cursor?: string } = {}): Promise<model.Page<model.Transfer>> {
+    return this.get("/api/transfers", query);
+  }
+
   // Orders
 
   /** Place an order; resolves once it is durable and its money or securities are held. */
@@ -122,7 +139,7 @@ export class Agio {
   }
 
   order(orderId: string): Promise<model.Order> {
-    return this.get(`/api/orders/${orderId}`);
+    return this.get(`/api/orders/${pathOf(orderId)}`);
   }
 
   orders(
@@ -142,6 +159,11 @@ export class Agio {
     query: { limit?: number; cursor?: string } = {},
   ): Promise<model.Page<model.Execution>> {
     return this.get("/api/executions", { account_id: accountId, ...query });
+  }
+
+  /** The fills of one order. */
+  async fillsOf(orderId: string): Promise<readonly model.Execution[]> {
+    return (await this.get<model.Page<model.Execution>>(`/api/orders/${pathOf(orderId)}/executions`)).items;
   }
 
   // Portfolios
@@ -241,8 +263,13 @@ function sleep(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 }
 
+/** A name as one segment of a path. */
+export function pathOf(name: string): string {
+  return encodeURIComponent(name);
+}
+
 /** 128 random bits as hexadecimal text. */
-function randomId(): string {
+export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

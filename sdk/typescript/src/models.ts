@@ -182,6 +182,7 @@ export interface Transfer {
   readonly status: string;
   readonly journal_id: string | null;
   readonly reference: string | null;
+  readonly created_at: Instant;
 }
 
 export interface NewTransfer {

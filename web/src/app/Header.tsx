@@ -4,6 +4,7 @@ import { clock, words } from "@/shared/format.ts";
 import type { ConnectionFeed, ConnectionView } from "@/shared/live/connection_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import { Mark } from "@/shared/Mark.tsx";
+import { hrefOf, PAGES, type PageName } from "./route.ts";
 
 const STATE_WORDS: Record<StreamState, string> = {
   connecting: "Connecting",
@@ -16,13 +17,14 @@ const STATE_WORDS: Record<StreamState, string> = {
 interface Props {
   readonly me: Me;
   readonly connection: ConnectionFeed;
+  readonly page: PageName;
   readonly accounts: readonly Account[];
   readonly accountId: string | null;
   readonly onAccount: (accountId: string) => void;
   readonly onSignOut: () => void;
 }
 
-export function Header({ me, connection, accounts, accountId, onAccount, onSignOut }: Props) {
+export function Header({ me, connection, page, accounts, accountId, onAccount, onSignOut }: Props) {
   const view = useLive(connection.store);
   return (
     <header className="top">
@@ -30,6 +32,13 @@ export function Header({ me, connection, accounts, accountId, onAccount, onSignO
         <Mark /> agio
       </h1>
       <span className={`badge ${me.environment}`}>{me.environment.toUpperCase()}</span>
+      <nav className="pages" aria-label="Pages">
+        {PAGES.map(({ name, label }) => (
+          <a key={name} href={hrefOf(name)} aria-current={name === page ? "page" : undefined}>
+            {label}
+          </a>
+        ))}
+      </nav>
       <AccountChoice accounts={accounts} accountId={accountId} onAccount={onAccount} />
       <span className="spacer" />
       {view.replay !== null && <ReplayChip replay={view.replay} />}
@@ -54,7 +63,7 @@ export function Header({ me, connection, accounts, accountId, onAccount, onSignO
 
 function AccountChoice({ accounts, accountId, onAccount }: Pick<Props, "accounts" | "accountId" | "onAccount">) {
   const selected = accounts.find((one) => one.account_id === accountId);
-  if (accounts.length < 2) return <span className="account-name">{selected?.name ?? ""}</span>;
+  if (accounts.length < 2) return selected === undefined ? null : <span className="account-name">{selected.name}</span>;
   return (
     <label className="account-choice">
       <span className="visually-hidden">Account</span>

@@ -1,10 +1,11 @@
 import type { Agio, Execution, Order } from "agio-sdk";
-import { useState, type ReactNode } from "react";
+import { useState } from "react";
 import { average, filledOf, grouped, moment, NOTHING, quantity, words } from "@/shared/format.ts";
 import type { AccountFeed } from "@/shared/live/account_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import { explain } from "@/shared/live/loading.ts";
 import { Content } from "@/shared/Panel.tsx";
+import { Table } from "@/shared/Table.tsx";
 import { Tabs } from "@/shared/Tabs.tsx";
 
 type TabName = "open" | "history" | "fills";
@@ -148,31 +149,5 @@ function Fills({ account }: { readonly account: AccountFeed }) {
         ))}
       </Table>
     </Content>
-  );
-}
-
-interface TableProps {
-  readonly heads: readonly string[];
-  /** How many columns at the start are words; the others are numbers, set to the right. */
-  readonly texts: number;
-  readonly children: ReactNode;
-}
-
-function Table({ heads, texts, children }: TableProps) {
-  return (
-    <div className="table-box">
-      <table>
-        <thead>
-          <tr>
-            {heads.map((head, index) => (
-              <th key={head} scope="col" className={index < texts ? "text" : ""}>
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>{children}</tbody>
-      </table>
-    </div>
   );
 }
