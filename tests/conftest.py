@@ -15,7 +15,9 @@ from psycopg import sql
 from agio.platform.db import Database
 from agio.platform.embedded.nats import EmbeddedNats
 from agio.platform.embedded.postgres import EmbeddedPostgres
+from agio.platform.master_keys import KeyRing
 from agio.platform.migrations import migrate
+from agio.platform.vault import Vault
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TEMPLATE = "agio_template"
@@ -28,7 +30,13 @@ FAST_SETTINGS = {
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
 }
+MASTER_KEYS = KeyRing([b"a test's master key of 32 bytes.."[:32]])
 _numbers = count(1)
+
+
+def make_vault() -> Vault:
+    """A process' own vault: what two of them seal, the other one opens."""
+    return Vault(MASTER_KEYS)
 
 
 class Databases(NamedTuple):
@@ -123,7 +131,7 @@ def databases(
 @pytest.fixture
 async def app_database(databases: Databases) -> AsyncIterator[Database]:
     """The fresh database as the API sees it: `agio_app`, under row-level security."""
-    database = Database(databases.app_url, name="test-app")
+    database = Database(databases.app_url, name="test-app", vault=make_vault())
     await database.open()
     yield database
     await database.close()
@@ -132,7 +140,7 @@ async def app_database(databases: Databases) -> AsyncIterator[Database]:
 @pytest.fixture
 async def engine_database(databases: Databases) -> AsyncIterator[Database]:
     """The fresh database as the engine sees it: `agio_engine`."""
-    database = Database(databases.engine_url, name="test-engine")
+    database = Database(databases.engine_url, name="test-engine", vault=make_vault())
     await database.open()
     yield database
     await database.close()

@@ -5,10 +5,11 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import psycopg
+from tests.security.surface import NOBODY, POSITIONS, payment_for
 
 from agio.app.run_state import RunFolder
 from agio.identity.api import SCOPES
@@ -17,6 +18,8 @@ from agio.kernel.ids import OrganisationId
 from agio.platform.clock import SystemClock
 from agio.platform.config import Settings
 from agio.platform.db import Database
+from agio.platform.master_keys import open_master_keys
+from agio.platform.vault import Vault
 from benchmarks.harness import Platform, wait_until
 
 T = TypeVar("T")
@@ -70,13 +73,15 @@ def make_key(platform: Platform, tenant: Tenant, *, is_expired: bool = False) ->
 
 
 def give_belongings(platform: Platform, tenant: Tenant) -> None:
-    """One object of each kind: an account with money, a transfer, a portfolio, a resting order, a fill."""
+    """One object of each kind, by the name of its path parameter."""
     with connect(platform, tenant.secret) as http:
 
-        def post(path: str, body: dict[str, object], *names: str) -> None:
+        def post(path: str, body: dict[str, Any], *names: str) -> dict[str, Any]:
             answer = http.post(path, json=body)
             assert answer.status_code == 201, answer.text
-            tenant.ids.update({name: answer.json()[name] for name in names})
+            document: dict[str, Any] = answer.json()
+            tenant.ids.update({name: document[name] for name in names})
+            return document
 
         post("/api/accounts", {"name": "Main"}, "account_id")
         account_id = tenant.ids["account_id"]
@@ -87,6 +92,26 @@ def give_belongings(platform: Platform, tenant: Tenant) -> None:
         tenant.ids["key_id"] = tenant.key_id
         order = f"/api/orders/{tenant.ids['order_id']}"
         wait_until(lambda: http.get(order).json()["status"] == "new", 30, "the order rests")
+
+        cash = {"name": "cash", "asset": "USD"}
+        tenant.ids["ledger_address"] = post("/api/ledger/accounts", cash)["address"]
+        post("/api/holds", {"account": tenant.ids["ledger_address"], "amount": "5.00"}, "hold_id")
+        post(f"/api/accounts/{account_id}/external-statements", POSITIONS, "statement_id")
+        tenant.ids["break_id"] = http.get("/api/breaks").json()["items"][0]["break_id"]
+
+        vault = post("/api/vaults", {"name": "Safe"}, "vault_id")["vault_id"]
+        post(f"/api/vaults/{vault}/sub-accounts", {"asset": "USD", "location": "cold"}, "sub_account_id")
+        bank = {"kind": "iban", "name": "Bank", "address": "CH9300762011623852957"}
+        post("/api/custody/destinations", bank, "destination_id")
+        changes = {"group": "all", "required": 1, "delay_seconds": 0}
+        document = {"groups": {"all": [tenant.key_id]}, "rules": [], "changes": changes}
+        post("/api/custody/policy/drafts", {"document": document}, "policy_id")
+        credential = post("/api/custody/credentials", {"method": "totp"})["credential"]
+        tenant.ids["credential_id"] = credential["credential_id"]
+        payment = payment_for(tenant.ids["sub_account_id"], account_id)
+        post("/api/custody/requests", payment, "request_id")
+        frozen = {"target_kind": "key", "target_id": f"key_{NOBODY}", "reason": "tests"}
+        post("/api/custody/freezes", frozen, "freeze_id")
 
 
 def resting_order(account_id: str, **changes: object) -> dict[str, object]:
@@ -112,7 +137,9 @@ def connect(platform: Platform, secret: str | None) -> httpx.Client:
 
 def _with_identity(platform: Platform, work: Callable[[IdentityService], Awaitable[T]]) -> T:
     async def run() -> T:
-        database = Database(settings_of(platform).database_url, max_size=1, name="tests")
+        settings = settings_of(platform)
+        vault = Vault(open_master_keys(settings))
+        database = Database(settings.database_url, max_size=1, name="tests", vault=vault)
         await database.open()
         try:
             return await work(IdentityService(database, SystemClock()))

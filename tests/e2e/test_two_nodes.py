@@ -24,7 +24,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     first = Platform.start(tmp_path_factory.mktemp("node-a"))
     settings = RunFolder(first.data_dir).read_settings()
     assert settings is not None
-    servers = {"AGIO_DATABASE_URL": settings.owner_database_url, "AGIO_NATS_URL": settings.nats_url}
+    servers = {
+        "AGIO_DATABASE_URL": settings.owner_database_url,
+        "AGIO_NATS_URL": settings.nats_url,
+        "AGIO_MASTER_KEY_FILE": str(first.data_dir / "secrets" / "master.key"),
+    }
     second = Platform.start(tmp_path_factory.mktemp("node-b"), environment={**os.environ, **servers})
     yield first, second
     second.stop()

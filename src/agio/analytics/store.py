@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from agio.analytics.model.valuation import Mark
 from agio.kernel.ids import AccountId, OrganisationId, PortfolioId
 from agio.platform.db import Transaction
+from agio.platform.vault import Place
+
+PORTFOLIO_NAME: Final = "analytics.portfolio.name"
 
 
 class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,27 +48,38 @@ class _MarkAt(msgspec.Struct):
 
 
 async def insert_portfolio(tx: Transaction, portfolio: Portfolio) -> None:
+    name = await tx.vault.seal(
+        tx, Place(PORTFOLIO_NAME, portfolio.portfolio_id), portfolio.name, portfolio.organisation_id
+    )
     await tx.execute(
         "insert into analytics.portfolio (portfolio_id, organisation_id, environment, name, base_currency,"
         " account_ids, created_at) values (%(portfolio_id)s, %(organisation_id)s, %(environment)s, %(name)s,"
         " %(base_currency)s, %(account_ids)s, %(created_at)s)",
-        msgspec.structs.asdict(portfolio),
+        {**msgspec.structs.asdict(portfolio), "name": name},
     )
 
 
 async def find_portfolio(tx: Transaction, portfolio_id: str) -> Portfolio | None:
-    return await tx.fetch_one(
+    row = await tx.fetch_one(
         Portfolio, "select * from analytics.portfolio where portfolio_id = %s", (portfolio_id,)
     )
+    return None if row is None else await _open(tx, row)
 
 
 async def list_portfolios(tx: Transaction, after: str, limit: int) -> list[Portfolio]:
     """In order of id, which is the order of creation."""
-    return await tx.fetch(
+    rows = await tx.fetch(
         Portfolio,
         "select * from analytics.portfolio where portfolio_id > %s order by portfolio_id limit %s",
         (after, limit),
     )
+    return [await _open(tx, row) for row in rows]
+
+
+async def _open(tx: Transaction, row: Portfolio) -> Portfolio:
+    place = Place(PORTFOLIO_NAME, row.portfolio_id)
+    name = await tx.vault.unseal(tx, place, row.name, row.organisation_id)
+    return msgspec.structs.replace(row, name=name)
 
 
 async def marks_at(tx: Transaction, symbol: str, instants: Sequence[int]) -> dict[int, Mark]:

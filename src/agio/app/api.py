@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from agio.app.ending import end_for_sure
 from agio.app.node import open_node
 from agio.app.readiness import announce_ready
 from agio.app.wiring import Api, build_api
@@ -78,6 +79,7 @@ def _end_with(task: asyncio.Future[None]) -> None:
     """A background task ends only with the process; if one dies, the process must, to be started anew."""
     if not task.cancelled():
         log.error("background_task_ended", error=repr(task.exception()))
+        end_for_sure()
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -21,6 +21,8 @@ from agio.marketdata.tape.files import symbol_of
 from agio.platform.clock import SystemClock
 from agio.platform.config import Settings
 from agio.platform.db import Database, Scope
+from agio.platform.master_keys import open_master_keys
+from agio.platform.vault import Vault
 
 ORGANISATION_NAME = "Local operator"
 ENVIRONMENT: Environment = "sandbox"
@@ -53,7 +55,7 @@ def mint_operator_key(settings: Settings) -> str:
     """A new sandbox key of the operator with every scope, valid for seven days."""
 
     async def mint() -> str:
-        async with open_database(settings.database_url) as database:
+        async with open_database(settings, settings.database_url) as database:
             return await _issue_key(database, _read_operator(settings.data_dir).organisation_id)
 
     return asyncio.run(mint())
@@ -61,7 +63,7 @@ def mint_operator_key(settings: Settings) -> str:
 
 async def _ensure_demo(settings: Settings) -> Ready:
     operator = _read_operator(settings.data_dir)
-    async with open_database(settings.database_url) as database:
+    async with open_database(settings, settings.database_url) as database:
         identity = IdentityService(database, SystemClock())
         is_new = await identity.ensure_organisation(operator.organisation_id, ORGANISATION_NAME)
         account_id, portfolio_id = operator.account_id, operator.portfolio_id
@@ -124,8 +126,8 @@ def _write_operator(data_dir: Path, operator: Operator) -> None:
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
-    database = Database(url, max_size=2, name="agio bootstrap")
+async def open_database(settings: Settings, url: str) -> AsyncIterator[Database]:
+    database = Database(url, max_size=2, name="agio bootstrap", vault=Vault(open_master_keys(settings)))
     await database.open()
     try:
         yield database

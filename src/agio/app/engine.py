@@ -8,6 +8,7 @@ import uvloop
 
 from agio.analytics.marker import PortfolioMarker
 from agio.app.duties import Duty, run_duties
+from agio.app.ending import end_for_sure
 from agio.app.node import Node, open_node
 from agio.app.readiness import announce_ready
 from agio.kernel.ids import new_id
@@ -56,6 +57,7 @@ async def _work(settings: Settings) -> None:
         announce_ready()
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        end_for_sure()
         for task in (waiting, working):
             task.cancel()
         await asyncio.gather(waiting, working, return_exceptions=True)

@@ -25,7 +25,7 @@ OPENING_DEPOSIT = "1000000.00"
 async def ensure_instruments(settings: Settings) -> None:
     """The instruments of the simulated exchange, and their assets in the ledger."""
     clock = SystemClock()
-    async with open_database(settings.engine_database_url) as database:
+    async with open_database(settings, settings.engine_database_url) as database:
         directory = InstrumentDirectory(database, clock)
         await InstrumentRegistry(database, LedgerService(database, clock), directory).ensure_instruments()
 
@@ -37,7 +37,7 @@ async def ensure_replay(settings: Settings) -> None:
     """
     clock, bus = SystemClock(), Bus(settings.nats_url, name="agio bootstrap")
     path = _tape_path(settings.market)
-    async with open_database(settings.engine_database_url) as database:
+    async with open_database(settings, settings.engine_database_url) as database:
         directory = InstrumentDirectory(database, clock)
         requests = ReplayRequests(database, bus, clock, directory, MarketDataSettings(market=settings.market))
         newest = await requests.newest()

@@ -17,6 +17,7 @@ from agio.app.services import AgioProcess, Service, probe_readiness
 from agio.app.signals import SignalInbox, reap_strangers
 from agio.app.watched import Status, WatchedService
 from agio.platform.config import Settings
+from agio.platform.embedded.nats import EmbeddedNats
 from agio.platform.embedded.postgres import STOP_STEPS
 
 TICK_SECONDS = 0.1
@@ -24,7 +25,7 @@ IDLE_TICK_SECONDS = 0.5
 TROUBLED_SECONDS = 5.0
 FAILURES_BEFORE_GIVING_UP = 5
 UPKEEP_SECONDS = 3600.0
-LOG_CHECK_SECONDS = 30.0
+LOG_CHECK_SECONDS = 5.0
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
 
 
@@ -201,9 +202,16 @@ class Supervisor:
         if now >= self._next_log_check:
             self._next_log_check = now + LOG_CHECK_SECONDS
             _limit_logs(self._wanted)
+            self._restart_damaged_bus(now)
         if now >= self._next_upkeep and self._settings is not None:
             self._next_upkeep = now + UPKEEP_SECONDS
             self._renew_certificates(self._settings, now)
+
+    def _restart_damaged_bus(self, now: float) -> None:
+        for watched in self._watched:
+            if isinstance(watched.service, EmbeddedNats) and watched.service.is_in_need_of_restart():
+                self._reporter.trouble("nats could not store events while the disk was full: restarting it")
+                watched.restart(now)
 
     def _renew_certificates(self, settings: Settings, now: float) -> None:
         if not renew_certificates(settings):

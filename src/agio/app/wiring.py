@@ -13,7 +13,19 @@ from agio.analytics.stream import AnalyticsChannel, PositionsChannel
 from agio.app.dashboard_files import build_router as build_dashboard
 from agio.app.node import Node
 from agio.custody import routes as custody_routes
+from agio.custody.api import is_guarded
+from agio.custody.controls import build_controls
+from agio.custody.controls import build_routers as control_routers
+from agio.custody.reconciliation import routes as reconciliation_routes
+from agio.custody.reconciliation.holdings import TransferHoldings
+from agio.custody.reconciliation.service import ReconciliationService
 from agio.custody.service import CustodyService
+from agio.custody.settings import open_signer
+from agio.custody.statements import routes as statement_routes
+from agio.custody.statements.service import StatementService
+from agio.custody.stream import build_channels as custody_channels
+from agio.custody.vaults import statements as vault_statements
+from agio.custody.vaults.statements import SubAccountStatements
 from agio.identity import routes as identity_routes
 from agio.identity.access import AccessGuard, provide_principal
 from agio.identity.api import Policy
@@ -21,6 +33,7 @@ from agio.identity.authentication import KeyAuthenticator
 from agio.identity.revocations import KeyWatch
 from agio.identity.service import IdentityService
 from agio.ledger import routes as ledger_routes
+from agio.ledger.reading import LedgerReading
 from agio.ledger.service import LedgerService
 from agio.ledger.stream import build_channels as ledger_channels
 from agio.marketdata import routes as marketdata_routes
@@ -41,6 +54,7 @@ from agio.streaming.gateway import Gateway
 from agio.streaming.settings import StreamingSettings
 from agio.trading import routes as trading_routes
 from agio.trading.events import NUDGE_VENUE
+from agio.trading.holdings import ExecutionHoldings
 from agio.trading.service import TradingService
 from agio.trading.stream import build_channels as trading_channels
 
@@ -74,12 +88,17 @@ def build_api(node: Node) -> Api:
 
     ledger = LedgerService(database, clock)
     custody = CustodyService(database, ledger, clock)
+    controls = build_controls(ledger, clock, open_signer(settings))
 
     market_settings = MarketDataSettings(market=settings.market, replay_dirs=settings.replay_dirs)
     instruments = InstrumentDirectory(database, clock)
     view = MarketView(database, bus, clock)
     replays = ReplayRequests(database, bus, clock, instruments, market_settings)
     market = MarketDataService(database, instruments, view, replays, market_settings)
+
+    reconciliation = ReconciliationService(
+        custody, ledger, LedgerReading(), (TransferHoldings(), ExecutionHoldings()), clock
+    )
 
     async def nudge_venue() -> None:
         await bus.publish(NUDGE_VENUE)
@@ -90,6 +109,7 @@ def build_api(node: Node) -> Api:
     channels = [
         *marketdata_channels(database, instruments, view),
         *ledger_channels(database, ledger, clock),
+        *custody_channels(database),
         *trading_channels(database, custody),
         PositionsChannel(analytics, clock),
         AnalyticsChannel(analytics, clock),
@@ -110,8 +130,14 @@ def build_api(node: Node) -> Api:
     )
     routers = [
         identity_routes.build_router(identity),
-        ledger_routes.build_router(ledger, database),
+        ledger_routes.build_router(ledger, database, clock, is_managed=is_guarded),
         custody_routes.build_router(custody, database, IdempotentReplies(database)),
+        *control_routers(controls, database, IdempotentReplies(database)),
+        statement_routes.build_router(StatementService(database, custody, LedgerReading(), clock)),
+        vault_statements.build_router(
+            SubAccountStatements(database, controls.vaults, LedgerReading(), clock)
+        ),
+        reconciliation_routes.build_router(reconciliation, database),
         marketdata_routes.build_router(market, market_settings),
         trading_routes.build_router(trading),
         analytics_routes.build_router(analytics, database),

@@ -22,6 +22,13 @@ OrderId = NewType("OrderId", str)
 ExecutionId = NewType("ExecutionId", str)
 PortfolioId = NewType("PortfolioId", str)
 EventId = NewType("EventId", str)
+VaultId = NewType("VaultId", str)
+SubAccountId = NewType("SubAccountId", str)
+TransferRequestId = NewType("TransferRequestId", str)
+DestinationId = NewType("DestinationId", str)
+CredentialId = NewType("CredentialId", str)
+PolicyId = NewType("PolicyId", str)
+FreezeId = NewType("FreezeId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _BODY_LENGTH = 20
