@@ -14,6 +14,7 @@ from tests.e2e.tenants import (
     belongings,
     connect,
     give_belongings,
+    give_custody,
     make_tenant,
 )
 
@@ -54,6 +55,7 @@ def ours(sim_platform: Platform) -> Tenant:
     """An organisation of its own on the shared platform, with one object of each kind."""
     tenant = make_tenant(sim_platform, "Ours")
     give_belongings(sim_platform, tenant)
+    give_custody(sim_platform, tenant)
     return tenant
 
 
@@ -62,6 +64,7 @@ def theirs(sim_platform: Platform) -> Tenant:
     """Another such organisation."""
     tenant = make_tenant(sim_platform, "Theirs")
     give_belongings(sim_platform, tenant)
+    give_custody(sim_platform, tenant)
     return tenant
 
 

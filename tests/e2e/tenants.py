@@ -73,45 +73,52 @@ def make_key(platform: Platform, tenant: Tenant, *, is_expired: bool = False) ->
 
 
 def give_belongings(platform: Platform, tenant: Tenant) -> None:
-    """One object of each kind, by the name of its path parameter."""
+    """What a trader has, by the name of its path parameter: an account with money, a resting order."""
     with connect(platform, tenant.secret) as http:
-
-        def post(path: str, body: dict[str, Any], *names: str) -> dict[str, Any]:
-            answer = http.post(path, json=body)
-            assert answer.status_code == 201, answer.text
-            document: dict[str, Any] = answer.json()
-            tenant.ids.update({name: document[name] for name in names})
-            return document
-
-        post("/api/accounts", {"name": "Main"}, "account_id")
+        _make(http, tenant, "/api/accounts", {"name": "Main"}, "account_id")
         account_id = tenant.ids["account_id"]
         money = {"account_id": account_id, "direction": "deposit", "asset": "USD", "amount": "100000.00"}
-        post("/api/transfers", money, "transfer_id", "journal_id")
-        post("/api/portfolios", {"name": "All", "account_ids": [account_id]}, "portfolio_id")
-        post("/api/orders", resting_order(account_id), "order_id")
+        _make(http, tenant, "/api/transfers", money, "transfer_id", "journal_id")
+        _make(http, tenant, "/api/portfolios", {"name": "All", "account_ids": [account_id]}, "portfolio_id")
+        _make(http, tenant, "/api/orders", resting_order(account_id), "order_id")
         tenant.ids["key_id"] = tenant.key_id
         order = f"/api/orders/{tenant.ids['order_id']}"
         wait_until(lambda: http.get(order).json()["status"] == "new", 30, "the order rests")
 
-        cash = {"name": "cash", "asset": "USD"}
-        tenant.ids["ledger_address"] = post("/api/ledger/accounts", cash)["address"]
-        post("/api/holds", {"account": tenant.ids["ledger_address"], "amount": "5.00"}, "hold_id")
-        post(f"/api/accounts/{account_id}/external-statements", POSITIONS, "statement_id")
-        tenant.ids["break_id"] = http.get("/api/breaks").json()["items"][0]["break_id"]
 
-        vault = post("/api/vaults", {"name": "Safe"}, "vault_id")["vault_id"]
-        post(f"/api/vaults/{vault}/sub-accounts", {"asset": "USD", "location": "cold"}, "sub_account_id")
+def give_custody(platform: Platform, tenant: Tenant) -> None:
+    """One object of each kind of the ledger and of custody."""
+    with connect(platform, tenant.secret) as http:
+        ids = tenant.ids
+        cash = {"name": "cash", "asset": "USD"}
+        ids["ledger_address"] = _make(http, tenant, "/api/ledger/accounts", cash)["address"]
+        _make(http, tenant, "/api/holds", {"account": ids["ledger_address"], "amount": "5.00"}, "hold_id")
+        positions = f"/api/accounts/{ids['account_id']}/external-statements"
+        _make(http, tenant, positions, POSITIONS, "statement_id")
+        ids["break_id"] = http.get("/api/breaks").json()["items"][0]["break_id"]
+
+        _make(http, tenant, "/api/vaults", {"name": "Safe"}, "vault_id")
+        place = {"asset": "USD", "location": "cold"}
+        _make(http, tenant, f"/api/vaults/{ids['vault_id']}/sub-accounts", place, "sub_account_id")
         bank = {"kind": "iban", "name": "Bank", "address": "CH9300762011623852957"}
-        post("/api/custody/destinations", bank, "destination_id")
+        _make(http, tenant, "/api/custody/destinations", bank, "destination_id")
         changes = {"group": "all", "required": 1, "delay_seconds": 0}
         document = {"groups": {"all": [tenant.key_id]}, "rules": [], "changes": changes}
-        post("/api/custody/policy/drafts", {"document": document}, "policy_id")
-        credential = post("/api/custody/credentials", {"method": "totp"})["credential"]
-        tenant.ids["credential_id"] = credential["credential_id"]
-        payment = payment_for(tenant.ids["sub_account_id"], account_id)
-        post("/api/custody/requests", payment, "request_id")
+        _make(http, tenant, "/api/custody/policy/drafts", {"document": document}, "policy_id")
+        made = _make(http, tenant, "/api/custody/credentials", {"method": "totp"})
+        ids["credential_id"] = made["credential"]["credential_id"]
+        payment = payment_for(ids["sub_account_id"], ids["account_id"])
+        _make(http, tenant, "/api/custody/requests", payment, "request_id")
         frozen = {"target_kind": "key", "target_id": f"key_{NOBODY}", "reason": "tests"}
-        post("/api/custody/freezes", frozen, "freeze_id")
+        _make(http, tenant, "/api/custody/freezes", frozen, "freeze_id")
+
+
+def _make(http: httpx.Client, tenant: Tenant, path: str, body: dict[str, Any], *names: str) -> dict[str, Any]:
+    answer = http.post(path, json=body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    tenant.ids.update({name: made[name] for name in names})
+    return made
 
 
 def resting_order(account_id: str, **changes: object) -> dict[str, object]:

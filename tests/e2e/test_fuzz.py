@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks as promises
-from tests.e2e.tenants import Tenant, give_belongings, make_key, make_tenant, resting_order
+from tests.e2e.tenants import Tenant, give_belongings, give_custody, make_key, make_tenant, resting_order
 
 from benchmarks.harness import Platform
 
@@ -85,6 +85,7 @@ IRRELEVANT = [
 def tenant(sim_platform: Platform) -> Tenant:
     tenant = make_tenant(sim_platform, "Fuzzed")
     give_belongings(sim_platform, tenant)
+    give_custody(sim_platform, tenant)
     return tenant
 
 
