@@ -81,7 +81,7 @@ create function ledger.csv_text(content text) returns text
 
 -- A range of an account's history as lines of CSV in one text: the prefix as it is given, version, instant, booking date, value date,
 -- source, journal, reference, amount, balance. Formatting here is what makes a million entries quick to read;
--- instants are as PostgreSQL writes them in UTC, which costs half of what any other form does.
+-- instants are quoted RFC 3339 in UTC; to_json is the one way to write them that costs no more than a cast.
 create function ledger.read_entry_lines(wanted_account bigint, first_version bigint, last_version bigint, prefix text)
     returns text
     language plpgsql security definer
@@ -117,7 +117,7 @@ begin
         set local enable_mergejoin = off;
     end if;
     select string_agg(line, '') into lines from (
-        select concat_ws(',', prefix, e.version, j.created_at, j.booking_date, j.value_date,
+        select concat_ws(',', prefix, e.version, to_json(j.created_at), j.booking_date, j.value_date,
             case when t.is_plain then j.source else csv_text(j.source) end, j.journal_id,
             case when t.is_plain then coalesce(j.reference, '') else csv_text(j.reference) end,
             e.amount * account_unit, e.balance * account_unit || E'\r\n') as line
