@@ -22,6 +22,14 @@ from agio.platform.http import create_app
 LOCAL = "127.0.0.1"
 
 
+async def end(tasks: Sequence["asyncio.Future[None]"]) -> None:
+    """Cancel tasks until they end: drivers turn a cancellation in mid-query into an error of theirs."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=1)
+
+
 class Node:
     """Service, authenticator, watch and an HTTP application with identity's routes and those given."""
 
@@ -50,11 +58,7 @@ class Node:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # The bus' client swallows a cancellation that meets it while it flushes: say it until it is heard.
-        while waiting := [task for task in self._tasks if not task.done()]:
-            for task in waiting:
-                task.cancel()
-            await asyncio.wait(waiting, timeout=1)
+        await end(self._tasks)
 
 
 class Owner:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from litestar import Litestar
-from tests.nodes import LOCAL, Node, Owner, make_owner
+from tests.nodes import LOCAL, Node, Owner, end, make_owner
 from tests.security.surface import Surface
 
 from agio.app.node import Node as AppNode
@@ -100,9 +100,7 @@ async def api(
     tasks = [asyncio.ensure_future(work()) for work in wired.background]
     yield wired
     await wired.gateway.stop()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(tasks)
 
 
 @pytest.fixture
