@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,20 @@ from typing import BinaryIO, Final, Literal, Self
 from agio.marketdata.errors import TapeError, TapeNotAllowed
 
 TapeKind = Literal["trades", "quotes"]
+TapeFormat = Literal["csv", "parquet", "tardis_trades", "tardis_quotes", "lobster", "dbn"]
 
 _PARQUET_MAGIC: Final = b"PAR1"
+_DBN_MAGICS: Final = (b"DBN", b"\x28\xb5\x2f\xfd")
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_SNIFFED: Final = 512
+_TARDIS_HEADER: Final = b"exchange,symbol,timestamp,local_timestamp,"
+_LOBSTER_LINE: Final = re.compile(rb"[0-9]{1,5}\.[0-9]+,[1-7],[0-9]+,[0-9]+,-?[0-9]+,-?1?[0-9]?\r?\n")
+_QUOTE_FORMATS: Final = ("parquet", "tardis_quotes")
 _SYMBOL_TOKEN: Final = re.compile(r"[A-Za-z0-9]{1,24}", re.ASCII)
+_TARDIS_NAME: Final = re.compile(
+    r"[a-z0-9-]+_(?:(?:trades|quotes)_[0-9-]{10}_)?([A-Z0-9]{1,24})(?=[_.])", re.ASCII
+)
+"""`binance-futures_trades_2020-02-22_BTCUSDT.csv.gz`: the venue's name stands before the symbol."""
 _MAX_PATH: Final = 4096
 
 
@@ -24,7 +36,8 @@ class TapeFile:
         self.path = path
         self._descriptor = descriptor
         self._status = os.fstat(descriptor)
-        self.kind: TapeKind = "quotes" if os.pread(descriptor, 4, 0) == _PARQUET_MAGIC else "trades"
+        self.format: TapeFormat = _format_of(os.pread(descriptor, _SNIFFED, 0))
+        self.kind: TapeKind = "quotes" if self.format in _QUOTE_FORMATS else "trades"
 
     @property
     def size(self) -> int:
@@ -82,10 +95,29 @@ def open_tape(path: str, allowed: Sequence[Path] | None = None) -> TapeFile:
 
 def symbol_of(path: Path) -> str:
     """The symbol that a file's name suggests, `es_ticks_2013.csv.gz` being ES; raises TapeError."""
+    vendor = _TARDIS_NAME.match(path.name)
+    if vendor is not None:
+        return vendor[1]
     found = _SYMBOL_TOKEN.match(path.name)
     if found is None:
         raise TapeError("the file's name begins with no symbol: give one")
     return found[0].upper()
+
+
+def _format_of(start: bytes) -> TapeFormat:
+    """What a file is, by its first bytes; what is nothing else is read as CSV and refused there."""
+    if start.startswith(_PARQUET_MAGIC):
+        return "parquet"
+    if start.startswith(_DBN_MAGICS):
+        return "dbn"
+    if start.startswith(_GZIP_MAGIC):
+        try:
+            start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, _SNIFFED)
+        except zlib.error:
+            return "csv"
+    if start.startswith(_TARDIS_HEADER):
+        return "tardis_quotes" if b"ask_price" in start.partition(b"\n")[0] else "tardis_trades"
+    return "lobster" if _LOBSTER_LINE.match(start) else "csv"
 
 
 def _require_regular(descriptor: int, path: str) -> None:

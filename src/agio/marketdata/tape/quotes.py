@@ -1,7 +1,7 @@
 """Quote tapes: Parquet with `bid, bid_size, ask, ask_size, ts_event`, read in batches of bounded size.
 
 Prices and sizes are decimal texts, or 64-bit integers in units of 10**-9. `ts_event` counts nanoseconds
-since 1970 in UTC.
+since 1970 in UTC. Tardis CSV is read by `venue_files`; both functions here take any tape of quotes.
 """
 
 import re
@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from agio.marketdata.errors import TapeError
 from agio.marketdata.tape.files import TapeFile
 from agio.marketdata.tape.survey import Precision, Survey, TapeLimits
+from agio.marketdata.tape.venue_files import TapeQuote, read_venue_quotes, survey_venue_quotes
 
 if TYPE_CHECKING:
     import duckdb
+
+__all__ = ["TapeQuote", "read_quotes", "survey_quotes"]
 
 _COLUMNS: Final = ("bid", "bid_size", "ask", "ask_size", "ts_event")
 _FETCH_ROWS: Final = 1024
@@ -21,16 +24,6 @@ _FIXED_POINT: Final = 9
 _DECIMAL: Final = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 _TEXT_TYPES: Final = {"VARCHAR"}
 _INTEGER_TYPES: Final = {"BIGINT", "UBIGINT"}
-
-
-class TapeQuote(NamedTuple):
-    """A quote at the instrument's scales."""
-
-    venue_time_ns: int
-    bid: int
-    bid_size: int
-    ask: int
-    ask_size: int
 
 
 class _Decimal(NamedTuple):
@@ -43,6 +36,8 @@ class _Decimal(NamedTuple):
 
 def survey_quotes(tape: TapeFile, limits: TapeLimits) -> Survey:
     """Read the whole tape without keeping it; raises TapeError naming the first row that is wrong."""
+    if tape.format != "parquet":
+        return survey_venue_quotes(tape, limits)
     prices, sizes = Precision(), Precision()
     row, first_ns, last_ns = 0, 0, 0
     for row, (bid, bid_size, ask, ask_size, venue_time_ns) in enumerate(_rows(tape), start=1):
@@ -64,6 +59,9 @@ def survey_quotes(tape: TapeFile, limits: TapeLimits) -> Survey:
 
 def read_quotes(tape: TapeFile, price_scale: int, quantity_scale: int) -> Iterator[TapeQuote]:
     """The quotes in order, at the given scales, which are at least the survey's."""
+    if tape.format != "parquet":
+        yield from read_venue_quotes(tape, price_scale, quantity_scale)
+        return
     for bid, bid_size, ask, ask_size, venue_time_ns in _rows(tape):
         yield TapeQuote(
             venue_time_ns,

@@ -1,4 +1,7 @@
-"""Trade tapes: CSV with the header `DateTime,Price,Volume`, plain or gzip, read line by line."""
+"""Trade tapes: CSV with the header `DateTime,Price,Volume`, plain or gzip, read line by line.
+
+Vendors' own formats are read by `venue_files`; both functions here take any tape of trades.
+"""
 
 import gzip
 import io
@@ -14,6 +17,7 @@ from agio.marketdata.errors import TapeError
 from agio.marketdata.events import Trade
 from agio.marketdata.tape.files import TapeFile
 from agio.marketdata.tape.survey import Precision, Survey, TapeLimits, check_volume
+from agio.marketdata.tape.venue_files import read_venue_trades, survey_venue_trades
 
 _HEADER: Final = b"datetime,price,volume"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -40,6 +44,8 @@ class _Row(NamedTuple):
 
 def survey_trades(tape: TapeFile, zone: ZoneInfo, limits: TapeLimits) -> Survey:
     """Read the whole tape without keeping it; raises TapeError naming the first line that is wrong."""
+    if tape.format != "csv":
+        return survey_venue_trades(tape, limits)
     prices, sizes = Precision(), Precision()
     rows, first_ns, last_ns = 0, 0, 0
     volume_by_scale: dict[int, int] = {}
@@ -64,6 +70,9 @@ def read_trades(
     tape: TapeFile, zone: ZoneInfo, limits: TapeLimits, price_scale: int, quantity_scale: int
 ) -> Iterator[Trade]:
     """The trades in order, at the given scales, which are at least the survey's."""
+    if tape.format != "csv":
+        yield from read_venue_trades(tape, limits, price_scale, quantity_scale)
+        return
     for row in _rows(tape, zone, limits):
         yield Trade(
             row.venue_time_ns,
