@@ -15,6 +15,22 @@ from agio.marketdata.events import INTERVAL_NS, INTERVALS, Bar, Interval, Trade
 VWAP_EXTRA_DIGITS: Final = 4
 
 
+class Candle(msgspec.Struct, frozen=True):
+    """A bar of any interval, folded from the trades when it was asked for."""
+
+    interval: str
+    start_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    notional: int
+    trades: int
+    revision: int
+    is_final: bool
+
+
 class Folded(msgspec.Struct, frozen=True):
     """What a batch of trades did to the bars of a symbol."""
 
@@ -97,7 +113,7 @@ def merge(earlier: Bar, later: Bar) -> Bar:
     )
 
 
-def vwap_text(bar: Bar, price_scale: int) -> str:
+def vwap_text(bar: Bar | Candle, price_scale: int) -> str:
     """Notional / volume, rounded half up at four decimals more than a price has."""
     scaled, volume = bar.notional * 10**VWAP_EXTRA_DIGITS, bar.volume
     return format_decimal((2 * scaled + volume) // (2 * volume), price_scale + VWAP_EXTRA_DIGITS)

@@ -25,6 +25,13 @@ class MarketDataUnavailable(Unavailable):
     title = "Market data unavailable"
 
 
+class TickStoreUnavailable(Unavailable):
+    """The store of past trades and quotes cannot be read now. The newest hours are served without it."""
+
+    code = "tick_store_unavailable"
+    title = "Tick store unavailable"
+
+
 class UnknownReplay(NotFound):
     """There is no replay with this id."""
 

@@ -16,6 +16,11 @@ INTERVAL_NS: Final[dict[Interval, int]] = {"1s": 1_000_000_000, "1m": 60_000_000
 NO_SIDE: Final = 0
 BUY: Final = 1
 SELL: Final = 2
+NO_CORRECTION: Final = 0
+REPLACES: Final = 1
+CANCELS: Final = 2
+CORRECTION_NAMES: Final[tuple[Literal["replaces", "cancels"] | None, ...]] = (None, "replaces", "cancels")
+"""Wire name of what a trade does to the earlier one of the same id."""
 SIDE_NAMES: Final[tuple[Literal["buy", "sell"] | None, ...]] = (None, "buy", "sell")
 """Wire name of a trade's aggressor by its number."""
 
@@ -53,13 +58,17 @@ def snapshot_subject(symbol: str) -> str:
 
 
 class Trade(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One trade at a venue. `side` is the aggressor's: 0 unknown, 1 buy, 2 sell."""
+    """One trade at a venue. `side` is the aggressor's: 0 unknown, 1 buy, 2 sell.
+
+    `correction` 1 replaces and 2 cancels the earlier trade of the same `trade_id`.
+    """
 
     venue_time_ns: int
     price: int
     size: int
     side: int = NO_SIDE
     trade_id: str | None = None
+    correction: int = NO_CORRECTION
 
 
 class TradeBatch(msgspec.Struct, frozen=True, array_like=True):

@@ -11,7 +11,16 @@ from agio.kernel.problem import Unavailable
 from agio.marketdata import store, trade_store
 from agio.marketdata.api import Fence, Recorded, StaleWriter
 from agio.marketdata.bars import fold_trades
-from agio.marketdata.events import INTERVAL_NS, MAX_BATCH, Trade, TradeBatch, encode, trades_subject
+from agio.marketdata.events import (
+    CANCELS,
+    INTERVAL_NS,
+    MAX_BATCH,
+    NO_CORRECTION,
+    Trade,
+    TradeBatch,
+    encode,
+    trades_subject,
+)
 from agio.marketdata.publisher import Publisher
 from agio.platform.bus import Bus
 from agio.platform.clock import Clock
@@ -95,7 +104,8 @@ class Recorder:
 
     async def announce(self, recorded: Recorded) -> None:
         await self.tell(recorded.batch)
-        self._publisher.publish_last(recorded.batch)
+        if recorded.batch.trades[-1].correction != CANCELS:
+            self._publisher.publish_last(recorded.batch)
         self._publisher.publish_bars(recorded.bars)
 
     async def tell(self, batch: TradeBatch) -> None:
@@ -123,11 +133,14 @@ class Recorder:
         open_bars = stream.bars()
         if rewind_to_ns is not None:
             minute_ns = rewind_to_ns - rewind_to_ns % INTERVAL_NS["1m"]
-            await trade_store.forget_bars_from(tx, symbol, minute_ns)
+            await trade_store.forget_bars_from(tx, symbol, minute_ns, stream.last_seq + 1)
             open_bars = tuple(bar for bar in open_bars if bar.start_ns < minute_ns)
-        folded = fold_trades(symbol, open_bars, trades)
+        folded = fold_trades(symbol, open_bars, [one for one in trades if one.correction == NO_CORRECTION])
         first_seq = stream.last_seq + 1
-        await trade_store.insert_trades(tx, symbol, first_seq, trades, attempt.received_us)
+        corrections = [seq for seq, one in enumerate(trades, first_seq) if one.correction != NO_CORRECTION]
+        await trade_store.ask_for_redraw(tx, symbol, corrections)
+        high_ns = max((bar.last_ns for bar in open_bars), default=None)
+        await trade_store.insert_trades(tx, symbol, first_seq, trades, attempt.received_us, high_ns)
         stored = await trade_store.save_bars(tx, symbol, folded)
         await trade_store.advance_stream(tx, symbol, stream.last_seq + len(trades), folded.open_bars)
         batch = TradeBatch(symbol, stream.epoch, first_seq, list(trades), attempt.received_us)

@@ -4,12 +4,15 @@ import msgspec
 
 from agio.kernel.money import format_decimal
 from agio.kernel.time import format_micros
-from agio.marketdata.bars import vwap_text
-from agio.marketdata.events import SIDE_NAMES, Bar, Interval, Level, Quote, Trade
+from agio.marketdata.bars import Candle, vwap_text
+from agio.marketdata.events import CORRECTION_NAMES, SIDE_NAMES, Bar, Level, Quote, Trade
 from agio.marketdata.model import Instrument
 
 _SECOND_NS = 1_000_000_000
 _REMEMBERED_PRICES = 4096
+
+
+_CORRECTIONS = ["", *(f',"correction":"{name}"' for name in CORRECTION_NAMES[1:])]
 
 
 class QuoteView(msgspec.Struct, frozen=True):
@@ -25,7 +28,7 @@ class QuoteView(msgspec.Struct, frozen=True):
 class BarView(msgspec.Struct, frozen=True):
     """A candle of venue time. `vwap` has four decimals more than a price."""
 
-    interval: Interval
+    interval: str
     start: str
     open: str
     high: str
@@ -55,7 +58,7 @@ class TradeWriter:
         side_text = f'"{side}"' if side is not None else "null"
         return (
             f'{{"price":"{self.price(trade.price)}","size":"{self.size(trade.size)}","side":{side_text},'
-            f'"venue_time":"{self.time(trade.venue_time_ns)}","id":{trade_id}}}'
+            f'"venue_time":"{self.time(trade.venue_time_ns)}","id":{trade_id}{_CORRECTIONS[trade.correction]}}}'
         ).encode()
 
     def price(self, price: int) -> str:
@@ -95,7 +98,7 @@ def view_levels(levels: list[Level], instrument: Instrument) -> list[tuple[str, 
     ]
 
 
-def view_bar(bar: Bar, instrument: Instrument) -> BarView:
+def view_bar(bar: Bar | Candle, instrument: Instrument) -> BarView:
     return BarView(
         bar.interval,
         format_micros(bar.start_ns // 1000),

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 
 from agio.kernel.page import DEFAULT_LIMIT, Page
-from agio.marketdata.rendering import BarView
+from agio.marketdata.past_routes import build_past_routes
 from agio.marketdata.schemas import (
     BookView,
     CreateReplay,
@@ -27,26 +27,10 @@ _ADMIN = {"scope": "market:admin"}
 
 AnyRequest = Request[Any, Any, Any]
 Cursor = Annotated[str | None, Parameter(description="next_cursor of the page before")]
-Start = Annotated[str | None, Parameter(description="Venue time from which, RFC 3339")]
-End = Annotated[str | None, Parameter(description="Venue time before which, RFC 3339")]
 
 
 def build_router(market: MarketDataService, settings: MarketDataSettings) -> Router:
     """The room's routes."""
-
-    @get("/market/{symbol:str}/trades", opt=_READ)
-    async def list_trades(
-        symbol: str,
-        limit: int = DEFAULT_LIMIT,
-        cursor: Cursor = None,
-        start: Start = None,
-        end: End = None,
-        after_seq: int = 0,
-    ) -> Page[TradeView]:
-        """Durable trades, ascending by sequence."""
-        return await market.list_trades(
-            symbol, limit=limit, cursor=cursor, start=start, end=end, after_seq=after_seq
-        )
 
     @get("/market/{symbol:str}/trades/latest", opt=_READ)
     async def show_latest_trade(symbol: str) -> TradeView:
@@ -63,29 +47,14 @@ def build_router(market: MarketDataService, settings: MarketDataSettings) -> Rou
         """The top levels of the order book."""
         return await market.book(symbol, depth)
 
-    @get("/market/{symbol:str}/bars", opt=_READ)
-    async def list_bars(
-        symbol: str,
-        interval: str = "1m",
-        limit: int = DEFAULT_LIMIT,
-        cursor: Cursor = None,
-        start: Start = None,
-        end: End = None,
-    ) -> Page[BarView]:
-        """Candles, ascending; with neither start nor cursor the newest ones, the one in progress last."""
-        return await market.list_bars(
-            symbol, interval=interval, limit=limit, cursor=cursor, start=start, end=end
-        )
-
     return Router(
         "/api",
         route_handlers=[
             *_instruments(market),
-            list_trades,
+            *build_past_routes(market.past),
             show_latest_trade,
             show_quote,
             show_book,
-            list_bars,
             *_status_and_replays(market, settings),
         ],
         tags=["Market data"],

@@ -6,11 +6,11 @@ from typing import Literal
 import msgspec
 
 from agio.kernel.time import from_nanos
-from agio.marketdata.events import SIDE_NAMES, BookDelta, Quote, VenueState
+from agio.marketdata.events import CORRECTION_NAMES, SIDE_NAMES, BookDelta, Quote, VenueState
 from agio.marketdata.model import Instrument, InstrumentStatus
 from agio.marketdata.rendering import QuoteView, TradeWriter, view_levels, view_quote
 from agio.marketdata.replays.model import Replay, ReplayState
-from agio.marketdata.store import StoredTrade
+from agio.marketdata.store import StoredQuote, StoredTrade
 from agio.marketdata.tape.files import TapeKind
 
 
@@ -48,7 +48,7 @@ class InstrumentView(msgspec.Struct, frozen=True):
         )
 
 
-class TradeView(msgspec.Struct, frozen=True):
+class TradeView(msgspec.Struct, frozen=True, omit_defaults=True):
     """A trade; `seq` is its sequence on the stream `trades:{symbol}` too."""
 
     seq: int
@@ -58,6 +58,8 @@ class TradeView(msgspec.Struct, frozen=True):
     """The aggressor's, where the venue tells it."""
     venue_time: str
     id: str | None
+    correction: Literal["replaces", "cancels"] | None = None
+    """What it does to the earlier trade of the same id; absent for a trade that is none."""
 
     @classmethod
     def of(cls, trade: StoredTrade, writer: TradeWriter) -> "TradeView":
@@ -68,6 +70,30 @@ class TradeView(msgspec.Struct, frozen=True):
             side=SIDE_NAMES[trade.side],
             venue_time=writer.time(trade.venue_time_ns),
             id=trade.trade_id,
+            correction=CORRECTION_NAMES[trade.correction],
+        )
+
+
+class PastQuote(msgspec.Struct, frozen=True):
+    """Best bid and offer at a venue time, null where a side was empty; at most 20 a second are kept."""
+
+    seq: int
+    bid: str | None
+    bid_size: str | None
+    ask: str | None
+    ask_size: str | None
+    venue_time: str
+
+    @classmethod
+    def of(cls, quote: StoredQuote, writer: TradeWriter) -> "PastQuote":
+        has_bid, has_ask = quote.bid_size > 0, quote.ask_size > 0
+        return cls(
+            seq=quote.seq,
+            bid=writer.price(quote.bid) if has_bid else None,
+            bid_size=writer.size(quote.bid_size) if has_bid else None,
+            ask=writer.price(quote.ask) if has_ask else None,
+            ask_size=writer.size(quote.ask_size) if has_ask else None,
+            venue_time=writer.time(quote.venue_time_ns),
         )
 
 

@@ -1,18 +1,16 @@
 """What REST reads of the market. Everything here is public to keys with `market:read`."""
 
-from datetime import datetime
 from typing import Final
 
-from agio.kernel.page import InvalidCursor, Page, check_limit, decode_cursor, encode_cursor
+from agio.kernel.page import Page, check_limit
 from agio.kernel.problem import InvalidRequest
-from agio.kernel.time import to_micros
-from agio.marketdata import store
 from agio.marketdata.errors import MarketDataUnavailable, NoMarketData
-from agio.marketdata.events import INTERVALS, BookDelta, Interval, MarketSnapshot, Quote
+from agio.marketdata.events import BookDelta, MarketSnapshot, Quote
+from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory
 from agio.marketdata.market_view import MarketView
-from agio.marketdata.model import Instrument
-from agio.marketdata.rendering import BarView, TradeWriter, view_bar
+from agio.marketdata.past import PastService
+from agio.marketdata.rendering import TradeWriter
 from agio.marketdata.replays.requests import ReplayRequests
 from agio.marketdata.schemas import (
     BookView,
@@ -24,11 +22,11 @@ from agio.marketdata.schemas import (
     VenueView,
 )
 from agio.marketdata.settings import MarketDataSettings
-from agio.marketdata.store import BarQuery, StoredTrade, TradeQuery
+from agio.marketdata.spans import next_cursor, read_text_cursor
+from agio.marketdata.store import StoredTrade
 from agio.platform.db import Database
 
 MAX_DEPTH: Final = 1000
-_MAX_NS: Final = 2**63 - 1
 
 
 class MarketDataService:
@@ -41,51 +39,28 @@ class MarketDataService:
         view: MarketView,
         replays: ReplayRequests,
         settings: MarketDataSettings,
+        history: TradeTable | None = None,
     ) -> None:
         self._database = database
         self._instruments = instruments
         self._view = view
         self._settings = settings
         self.replays = replays
+        self.past = PastService(database, instruments, history or TradeTable(database))
 
     async def list_instruments(
         self, venue: str | None, limit: int, cursor: str | None
     ) -> Page[InstrumentView]:
         """In order of symbol."""
         check_limit(limit)
-        after = _read_text_cursor(cursor, "instruments")
+        after = read_text_cursor(cursor, "instruments")
         found = [one for one in await self._instruments.instruments(venue) if one.symbol > after]
         page = [InstrumentView.of(one) for one in found[:limit]]
-        more = encode_cursor({"of": "instruments", "after": page[-1].symbol}) if len(found) > limit else None
+        more = next_cursor("instruments", page[-1].symbol) if len(found) > limit else None
         return Page(page, more)
 
     async def instrument(self, symbol: str) -> InstrumentView:
         return InstrumentView.of(await self._instruments.instrument(symbol))
-
-    async def list_trades(
-        self,
-        symbol: str,
-        *,
-        limit: int,
-        cursor: str | None,
-        start: str | None,
-        end: str | None,
-        after_seq: int,
-    ) -> Page[TradeView]:
-        """Ascending by sequence; `start` inclusive, `end` exclusive, both of venue time."""
-        check_limit(limit)
-        if not 0 <= after_seq <= _MAX_NS:
-            raise InvalidRequest("after_seq is a sequence number", extra={"field": "after_seq"})
-        instrument = await self._instruments.instrument(symbol)
-        kind = f"trades:{symbol}"
-        after = max(after_seq, _read_number_cursor(cursor, kind, 0))
-        query = TradeQuery(symbol, after, limit + 1, _read_time(start, "start"), _read_time(end, "end"))
-        async with self._database.transaction() as tx:
-            found = await store.read_trades(tx, query)
-        writer = TradeWriter(instrument)
-        page = [TradeView.of(trade, writer) for trade in found[:limit]]
-        more = encode_cursor({"of": kind, "after": page[-1].seq}) if len(found) > limit else None
-        return Page(page, more)
 
     async def latest_trade(self, symbol: str) -> TradeView:
         """Raises NoMarketData before the first trade."""
@@ -116,41 +91,6 @@ class MarketDataService:
             raise NoMarketData(f"no book has been published for {symbol}")
         return BookView.of(book, instrument, depth)
 
-    async def list_bars(
-        self,
-        symbol: str,
-        *,
-        interval: str,
-        limit: int,
-        cursor: str | None,
-        start: str | None,
-        end: str | None,
-    ) -> Page[BarView]:
-        """Ascending by start. With neither `start` nor `cursor`: the newest `limit` bars."""
-        check_limit(limit)
-        instrument = await self._instruments.instrument(symbol)
-        wanted = _read_interval(interval)
-        kind = f"bars:{symbol}:{wanted}"
-        start_ns, end_ns = _read_time(start, "start"), _read_time(end, "end")
-        after_ns = _read_number_cursor(cursor, kind, -_MAX_NS) if cursor is not None else None
-        query = BarQuery(
-            symbol,
-            wanted,
-            limit + 1,
-            -_MAX_NS if start_ns is None else start_ns,
-            _MAX_NS if end_ns is None else end_ns,
-            after_ns,
-        )
-        if start_ns is None and after_ns is None:
-            return Page(await self._newest_bars(instrument, query))
-        async with self._database.transaction() as tx:
-            found = await store.read_bars(tx, query)
-            if len(found) <= limit:
-                found += [bar for bar in await store.read_open_bars(tx, symbol) if query.takes(bar)]
-        page = [view_bar(bar, instrument) for bar in found[:limit]]
-        more = encode_cursor({"of": kind, "after": found[limit - 1].start_ns}) if len(found) > limit else None
-        return Page(page, more)
-
     async def status(self) -> MarketStatusView:
         replay = await self.replays.newest()
         return MarketStatusView(
@@ -159,57 +99,8 @@ class MarketDataService:
             ReplayView.of(replay) if replay is not None else None,
         )
 
-    async def _newest_bars(self, instrument: Instrument, query: BarQuery) -> list[BarView]:
-        async with self._database.transaction() as tx:
-            bars = await store.read_newest_bars(tx, query)
-            bars += [bar for bar in await store.read_open_bars(tx, query.symbol) if query.takes(bar)]
-        return [view_bar(bar, instrument) for bar in bars[1 - query.limit :]]
-
     async def _snapshot(self, symbol: str) -> MarketSnapshot:
         snapshot = await self._view.snapshot(symbol)
         if snapshot is None:
             raise MarketDataUnavailable("the engine does not answer; try again in a few seconds")
         return snapshot
-
-
-def _read_time(text: str | None, field: str) -> int | None:
-    """RFC 3339 text as nanoseconds, kept within 64 bits; raises InvalidRequest."""
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise InvalidRequest(
-            f"{field} must be a time with its zone, such as 2013-09-01T17:00:00Z", extra={"field": field}
-        )
-    return max(-_MAX_NS, min(_MAX_NS, to_micros(instant) * 1000))
-
-
-def _read_interval(text: str) -> Interval:
-    for interval in INTERVALS:
-        if text == interval:
-            return interval
-    raise InvalidRequest(f"interval must be one of {', '.join(INTERVALS)}", extra={"field": "interval"})
-
-
-def _read_cursor(cursor: str, kind: str) -> str | int | None:
-    position = decode_cursor(cursor)
-    if position.get("of") != kind:
-        raise InvalidCursor("this cursor belongs to another list")
-    return position.get("after")
-
-
-def _read_text_cursor(cursor: str | None, kind: str) -> str:
-    after = _read_cursor(cursor, kind) if cursor is not None else ""
-    if not isinstance(after, str):
-        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
-    return after
-
-
-def _read_number_cursor(cursor: str | None, kind: str, first: int) -> int:
-    after = _read_cursor(cursor, kind) if cursor is not None else first
-    if not isinstance(after, int) or not -_MAX_NS <= after <= _MAX_NS:
-        raise InvalidCursor("use next_cursor exactly as the previous page gave it")
-    return after

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import msgspec
 
+from agio.marketdata.model import SIM_INSTRUMENTS
 from agio.marketdata.tape.survey import TapeLimits
+from agio.marketdata.ticks.settings import TickStoreAddress, TickStoreSettings
+from agio.platform.config import Settings
 
 
 class MarketDataSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,3 +25,27 @@ class MarketDataSettings(msgspec.Struct, frozen=True, kw_only=True):
     stale_seconds: float = 5.0
     """Silence after which a venue, or the engine itself, reads as stale."""
     limits: TapeLimits = TapeLimits()
+
+
+def tick_writer_address(settings: Settings) -> TickStoreAddress:
+    """The tick store as its writer opens it."""
+    return TickStoreAddress(url=settings.ticks_database_url, folder=_tick_folder(settings))
+
+
+def tick_reader_address(settings: Settings) -> TickStoreAddress:
+    """The tick store as everybody else opens it."""
+    return TickStoreAddress(url=settings.ticks_reader_database_url, folder=_tick_folder(settings))
+
+
+def tick_store_settings(settings: Settings) -> TickStoreSettings:
+    """What the operator decided about history."""
+    return TickStoreSettings(
+        hot_hours=settings.tick_hot_hours,
+        trade_days=settings.tick_trade_days,
+        quote_days=settings.tick_quote_days,
+        sim_symbols=tuple(instrument.symbol for instrument in SIM_INSTRUMENTS),
+    )
+
+
+def _tick_folder(settings: Settings) -> Path:
+    return settings.tick_dir or settings.data_dir / "ticks"

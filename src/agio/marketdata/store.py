@@ -6,7 +6,16 @@ from typing import LiteralString
 
 import msgspec
 
-from agio.marketdata.events import MAX_BATCH, Bar, Interval, LastTrade, Trade, TradeBatch
+from agio.marketdata.events import (
+    CANCELS,
+    MAX_BATCH,
+    NO_CORRECTION,
+    Bar,
+    Interval,
+    LastTrade,
+    Trade,
+    TradeBatch,
+)
 from agio.marketdata.model import CALENDARS, Calendar, Instrument
 from agio.platform.db import Transaction
 
@@ -24,9 +33,22 @@ class StoredTrade(msgspec.Struct, frozen=True, gc=False):
     side: int
     trade_id: str | None
     received_us: int
+    correction: int = NO_CORRECTION
 
     def trade(self) -> Trade:
-        return Trade(self.venue_time_ns, self.price, self.size, self.side, self.trade_id)
+        return Trade(self.venue_time_ns, self.price, self.size, self.side, self.trade_id, self.correction)
+
+
+class StoredQuote(msgspec.Struct, frozen=True, gc=False):
+    """Best bid and offer; a missing side has price and size 0."""
+
+    seq: int
+    venue_time_ns: int
+    received_us: int
+    bid: int
+    bid_size: int
+    ask: int
+    ask_size: int
 
 
 class TradeQuery(msgspec.Struct, frozen=True):
@@ -37,6 +59,10 @@ class TradeQuery(msgspec.Struct, frozen=True):
     limit: int
     start_ns: int | None = None
     end_ns: int | None = None
+
+
+class QuoteQuery(TradeQuery, frozen=True):
+    """The same of quotes."""
 
 
 class BarQuery(msgspec.Struct, frozen=True):
@@ -97,30 +123,14 @@ async def position(tx: Transaction, symbol: str) -> tuple[str, int]:
 
 _TRADE: LiteralString = (
     "seq, venue_time_ns, price, size, side, trade_id,"
-    " (extract(epoch from received_at) * 1000000)::bigint as received_us"
+    " (extract(epoch from received_at) * 1000000)::bigint as received_us, correction"
 )
 
 
-async def read_trades(tx: Transaction, query: TradeQuery) -> list[StoredTrade]:
-    """Ascending by sequence."""
-    span: LiteralString = ""
-    if query.start_ns is not None:
-        span += " and venue_time_ns >= %(start_ns)s"
-    if query.end_ns is not None:
-        span += " and venue_time_ns < %(end_ns)s"
-    return await tx.fetch(
-        StoredTrade,
-        f"select {_TRADE} from marketdata.trade where symbol = %(symbol)s and seq > %(after_seq)s{span}"
-        " order by seq limit %(limit)s",
-        msgspec.structs.asdict(query),
-    )
-
-
-async def read_batches(tx: Transaction, symbol: str, after_seq: int, limit: int) -> list[TradeBatch]:
-    """The trades after a sequence, cut where they were received at another moment or 1,000 are together."""
-    epoch, _ = await position(tx, symbol)
+def batch_trades(symbol: str, epoch: str, rows: Sequence[StoredTrade]) -> list[TradeBatch]:
+    """Trades in order, cut where they were received at another moment or 1,000 are together."""
     batches: list[TradeBatch] = []
-    for row in await read_trades(tx, TradeQuery(symbol, after_seq, limit)):
+    for row in rows:
         last = batches[-1] if batches else None
         is_next = last is not None and last.received_us == row.received_us and row.seq == last.last_seq + 1
         if last is not None and is_next and len(last.trades) < MAX_BATCH:
@@ -133,8 +143,9 @@ async def read_batches(tx: Transaction, symbol: str, after_seq: int, limit: int)
 async def latest_trade(tx: Transaction, symbol: str) -> LastTrade | None:
     rows = await tx.fetch(
         StoredTrade,
-        f"select {_TRADE} from marketdata.trade where symbol = %s order by seq desc limit 1",
-        (symbol,),
+        f"select {_TRADE} from marketdata.trade where symbol = %s and correction < %s"
+        " order by seq desc limit 1",
+        (symbol, CANCELS),
     )
     if not rows:
         return None

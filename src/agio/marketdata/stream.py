@@ -1,12 +1,12 @@
 """The channels of market data: `trades:SYMBOL`, `quotes:SYMBOL`, `book:SYMBOL`, `bars:SYMBOL:INTERVAL`."""
 
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
 
-from agio.kernel.time import format_micros
-from agio.marketdata import store
-from agio.marketdata.errors import UnknownInstrument
+from agio.kernel.time import format_micros, to_micros
+from agio.marketdata.errors import TickStoreUnavailable, UnknownInstrument
 from agio.marketdata.events import (
     INTERVALS,
     Bars,
@@ -19,6 +19,7 @@ from agio.marketdata.events import (
     quotes_subject,
     trades_subject,
 )
+from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.model import Instrument
@@ -38,11 +39,14 @@ _json = msgspec.json.Encoder().encode
 
 
 def channel_kinds(
-    database: Database, instruments: InstrumentDirectory, view: MarketView
+    database: Database,
+    instruments: InstrumentDirectory,
+    view: MarketView,
+    history: TradeTable | None = None,
 ) -> list[ChannelKind]:
     """Everything that this room offers to the streaming edge."""
     return [
-        TradesChannel(database, instruments),
+        TradesChannel(history or TradeTable(database), instruments),
         QuotesChannel(instruments, view),
         BookChannel(instruments, view),
         BarsChannel(instruments, view),
@@ -61,19 +65,19 @@ class TradesChannel:
     channel_class: ClassVar[ChannelClass] = ChannelClass.LOG
     scope: ClassVar[str] = _SCOPE
 
-    def __init__(self, database: Database, instruments: InstrumentDirectory) -> None:
-        self._database = database
+    def __init__(self, history: TradeTable, instruments: InstrumentDirectory) -> None:
+        self._history = history
         self._instruments = instruments
 
     async def open(self, subscriber: Subscriber, key: str) -> ChannelHandle:  # noqa: ARG002
-        return TradesHandle(self._database, await _instrument(self._instruments, key))
+        return TradesHandle(self._history, await _instrument(self._instruments, key))
 
 
 class TradesHandle:
     """Every trade of a symbol; `q` is the trade's sequence in the table, which `replay` reads."""
 
-    def __init__(self, database: Database, instrument: Instrument) -> None:
-        self._database = database
+    def __init__(self, history: TradeTable, instrument: Instrument) -> None:
+        self._history = history
         self._symbol = instrument.symbol
         self._writer = TradeWriter(instrument)
         self.subject = trades_subject(instrument.symbol)
@@ -84,14 +88,22 @@ class TradesHandle:
 
     async def position(self) -> tuple[str, int]:
         """Epoch and top sequence; an instrument has its epoch from its creation on."""
-        async with self._database.transaction() as tx:
-            return await store.position(tx, self._symbol)
+        return await self._history.position(self._symbol)
 
     async def replay(self, after: int, limit: int) -> list[Push]:
-        """Ascending; begins later than `after` + 1 where the oldest trades have been swept away."""
-        async with self._database.transaction() as tx:
-            batches = await store.read_batches(tx, self._symbol, after, limit)
+        """Ascending; begins later than `after` + 1 where the oldest trades have been swept away.
+
+        Also where the tick store does not answer: its trades are gone for the moment.
+        """
+        try:
+            batches = await self._history.trades_after(self._symbol, after, limit)
+        except TickStoreUnavailable:
+            batches = await self._history.new_trades_after(self._symbol, after, limit)
         return [push for batch in batches for push in self._pushes(batch)]
+
+    async def locate(self, instant: datetime, after: int) -> int | None:
+        """By venue time, as REST's `start` (see `TimedHistory`)."""
+        return await self._history.first_sequence(self._symbol, to_micros(instant) * 1_000, after)
 
     async def snapshot(self) -> list[Push]:
         return []

@@ -40,12 +40,17 @@ async def advance_stream(tx: Transaction, symbol: str, last_seq: int, open_bars:
 
 
 async def insert_trades(
-    tx: Transaction, symbol: str, first_seq: int, trades: Sequence[Trade], received_us: int
+    tx: Transaction,
+    symbol: str,
+    first_seq: int,
+    trades: Sequence[Trade],
+    received_us: int,
+    high_ns: int | None = None,
 ) -> None:
-    """Binary COPY; sequences are consecutive from `first_seq`."""
+    """Binary COPY; sequences are consecutive from `first_seq`, `high_ns` is the newest time before them."""
     statement = f"copy marketdata.trade ({COLUMNS}) from stdin (format binary)"
     async with tx.connection.cursor() as cursor, cursor.copy(statement) as copy:
-        await copy.write(copy_trades(symbol, first_seq, trades, received_us))
+        await copy.write(copy_trades(symbol, first_seq, trades, received_us, high_ns))
 
 
 async def save_bars(tx: Transaction, symbol: str, folded: Folded) -> tuple[Bar, ...]:
@@ -81,15 +86,35 @@ def _array(column: Iterable[object]) -> str:
     return f"{{{','.join(map(str, column))}}}"
 
 
-async def forget_bars_from(tx: Transaction, symbol: str, start_ns: int) -> None:
-    """Drop a symbol's bars from a time on: a tape that is played again draws them anew."""
+async def forget_bars_from(tx: Transaction, symbol: str, start_ns: int, before_seq: int) -> None:
+    """Drop a symbol's bars from a time on: a tape that is played again draws them anew.
+
+    The trades below `before_seq` stay, and count for no bar of that span any more.
+    """
     await tx.execute("delete from marketdata.bar where symbol = %s and start_ns >= %s", (symbol, start_ns))
+    await tx.execute(
+        "delete from marketdata.bar_rewind where symbol = %s and from_ns >= %s", (symbol, start_ns)
+    )
+    await tx.execute(
+        "insert into marketdata.bar_rewind (symbol, before_seq, from_ns) values (%s, %s, %s)"
+        " on conflict (symbol, before_seq) do update set from_ns = excluded.from_ns",
+        (symbol, before_seq, start_ns),
+    )
+
+
+async def ask_for_redraw(tx: Transaction, symbol: str, corrections: Sequence[int]) -> None:
+    """Remember corrections, by sequence, whose bars the tick store's duty draws anew."""
+    if corrections:
+        await tx.execute(
+            "insert into marketdata.bar_redraw (symbol, seq) select %s, unnest(%s::bigint[])",
+            (symbol, list(corrections)),
+        )
 
 
 async def read_back(tx: Transaction, symbol: str, first_seq: int, count: int) -> list[Trade]:
     """What is stored under some sequences, to compare with what was meant to be."""
     rows = await tx.fetch_tuples(
-        "select venue_time_ns, price, size, side, trade_id from marketdata.trade"
+        "select venue_time_ns, price, size, side, trade_id, correction from marketdata.trade"
         " where symbol = %s and seq >= %s and seq < %s order by seq",
         (symbol, first_seq, first_seq + count),
     )

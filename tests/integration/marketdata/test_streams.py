@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from tests.integration.marketdata.world import ApiNode, Engine
 
+from agio.kernel.time import from_nanos
 from agio.marketdata.api import Trade
 from agio.marketdata.book import apply_levels, checksum
 from agio.marketdata.stream import channel_kinds
 from agio.platform.bus import Bus
-from agio.platform.channels import ChannelHandle, Push, UnknownChannel
+from agio.platform.channels import ChannelHandle, Push, TimedHistory, UnknownChannel
 from agio.platform.db import SYSTEM, Database
 
 SECOND = 1_000_000_000
@@ -64,6 +65,10 @@ class TestTrades:
         assert [push.q for push in heard] == list(range(1, 191))
         assert await handle.replay(188, 5) == heard[188:]
         assert (await handle.position()) == (epoch, 190)
+        assert isinstance(handle, TimedHistory)
+        found = [await handle.locate(from_nanos(n * 123_456_789), 0) for n in (0, 1, 39, 41)]
+        assert found == [1, 2, 40, None]
+        assert await handle.locate(from_nanos(39 * 123_456_789), 40) == 79
         assert json.loads(heard[1].d) == {
             "price": "64000.01",
             "size": "0.01000000",

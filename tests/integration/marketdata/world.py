@@ -51,6 +51,7 @@ class Engine:
         settings = settings or MarketDataSettings()
         clock = SystemClock()
         self.database = database
+        self.bus = bus
         self.directory = InstrumentDirectory(database, clock)
         self.registry = InstrumentRegistry(database, LedgerService(database, clock), self.directory)
         self.publisher = Publisher(bus, clock, self.directory.cached)

@@ -11,13 +11,13 @@ from agio.kernel.problem import Problem
 from agio.marketdata.api import Instrument, Recorded, TradeListener
 from agio.marketdata.errors import TapeError
 from agio.marketdata.events import MAX_BATCH, TradeBatch
+from agio.marketdata.history import TradeTable
 from agio.marketdata.publisher import Publisher
 from agio.marketdata.recorder import Recorder, WriteAbandoned, split_batch
 from agio.marketdata.replays import store
 from agio.marketdata.replays.model import AS_FAST_AS_POSSIBLE, Pace, Replay
 from agio.marketdata.replays.pressure import PressureGate
 from agio.marketdata.replays.tape_reader import RowQueue
-from agio.marketdata.store import read_batches
 from agio.marketdata.tape.files import TapeFile, open_tape
 from agio.marketdata.tape.quotes import TapeQuote, read_quotes
 from agio.marketdata.tape.survey import TapeLimits
@@ -56,8 +56,10 @@ class Stage:
         gate: PressureGate,
         listeners: tuple[TradeListener, ...],
         limits: TapeLimits,
+        history: TradeTable | None = None,
     ) -> None:
         self.database = database
+        self.history = history or TradeTable(database)
         self.clock = clock
         self.recorder = recorder
         self.publisher = publisher
@@ -123,10 +125,9 @@ class _TradePlayer:
         if replay.first_seq is None:
             return
         while self._heard < self._done:
-            async with self._stage.database.transaction() as tx:
-                after_seq = replay.first_seq - 1 + self._heard
-                limit = min(MAX_BATCH, self._done - self._heard)
-                batches = await read_batches(tx, self._symbol, after_seq, limit)
+            after_seq = replay.first_seq - 1 + self._heard
+            limit = min(MAX_BATCH, self._done - self._heard)
+            batches = await self._stage.history.trades_after(self._symbol, after_seq, limit)
             for batch in batches:
                 await self._offer(batch)
                 await self._stage.recorder.tell(batch)
