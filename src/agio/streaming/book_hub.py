@@ -322,4 +322,5 @@ class BookSubscription(Subscription):
             count += 1
             low, high = self._skipped or (delta.q, delta.q)
             self._skipped = (min(low, delta.q), max(high, delta.q))
+        self.queue.dropped_pushes += count
         self._hub.services.metrics.drops.labels(self.channel.partition(":")[0]).inc(count)

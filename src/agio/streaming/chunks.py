@@ -27,6 +27,8 @@ class Chunk:
         self._frames: dict[Encoding, bytes] = {}
 
     def body(self, encoding: Encoding) -> bytes:
+        if encoding is Encoding.SSE:
+            encoding = Encoding.JSON
         found = self._bodies.get(encoding)
         if found is None:
             found = self._bodies[encoding] = encode_pushes(encoding, self.number, self.label, self.pushes)

@@ -1,4 +1,4 @@
-"""The three encodings of a connection, and what each makes of pushes and control messages."""
+"""The encodings of a connection, and what each makes of pushes and control messages."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -23,6 +23,8 @@ class Encoding(Enum):
     MSGPACK = MSGPACK_SUBPROTOCOL
     SIMPLE = "simple"
     """One `{"symbol","price","volume","timestamp"}` object per message."""
+    SSE = "sse"
+    """The JSON messages as server-sent events."""
 
     __hash__ = object.__hash__
 
@@ -42,7 +44,7 @@ def encode_pushes(encoding: Encoding, number: int, label: bytes, pushes: Sequenc
     In the simple form each trade is a frame of its own, because a naive client reads one object a message.
     `label` is the JSON text of the channel's key.
     """
-    if encoding is Encoding.JSON:
+    if encoding is Encoding.JSON or encoding is Encoding.SSE:
         return _encode_json(number, pushes)
     if encoding is Encoding.MSGPACK:
         return b"".join([_encode_msgpack(number, push) for push in pushes])
@@ -82,9 +84,9 @@ def frame_bodies(encoding: Encoding, bodies: Sequence[bytes], count: int) -> byt
     """One frame with `count` pushes: the object itself, or an array of them."""
     if encoding is Encoding.SIMPLE:
         return b"".join(bodies)
-    if encoding is Encoding.JSON:
+    if encoding is not Encoding.MSGPACK:
         text = b",".join(bodies)
-        return frame(TEXT, text if count == 1 else b"[%b]" % text)
+        return _envelop(encoding, text if count == 1 else b"[%b]" % text)
     packed = b"".join(bodies)
     return frame(BINARY, packed if count == 1 else _array_header(count) + packed)
 
@@ -99,7 +101,7 @@ def _array_header(count: int) -> bytes:
 
 def encode_snapshot(encoding: Encoding, number: int, push: Push) -> bytes:
     """The frame of a book snapshot."""
-    if encoding is Encoding.JSON:
+    if encoding is not Encoding.MSGPACK:
         text = b'{"op":"snap","n":%d,"q":%d,"t":%d,"d":%b,"crc":%d}' % (
             number,
             push.q,
@@ -107,7 +109,7 @@ def encode_snapshot(encoding: Encoding, number: int, push: Push) -> bytes:
             push.d,
             push.crc or 0,
         )
-        return frame(TEXT, text)
+        return _envelop(encoding, text)
     message = {"op": "snap", "n": number, "q": push.q, "t": push.t, "d": msgspec.json.decode(push.d)}
     return encode_message(encoding, {**message, "crc": push.crc or 0})
 
@@ -116,4 +118,14 @@ def encode_message(encoding: Encoding, message: object) -> bytes:
     """The frame of a control message."""
     if encoding is Encoding.MSGPACK:
         return frame(BINARY, msgspec.msgpack.encode(message))
-    return frame(TEXT, msgspec.json.encode(message))
+    return _envelop(encoding, msgspec.json.encode(message))
+
+
+def _envelop(encoding: Encoding, text: bytes) -> bytes:
+    """A text frame, or the event of a stream that has no frames (HTML, server-sent events, 9.2.5)."""
+    if encoding is not Encoding.SSE:
+        return frame(TEXT, text)
+    if b"\n" in text or b"\r" in text:
+        # Only as white space between tokens: JSON text has none inside its strings.
+        text = text.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"data: %b\n\n" % text

@@ -19,6 +19,7 @@ class CloseCode(IntEnum):
     OVERLOAD = 1013
     SLOW_CONSUMER = 4008
     UNANSWERED = 4010
+    DISCONNECTED = 4011
     CREDENTIAL_EXPIRED = 4401
     AUTHENTICATION_TIMEOUT = 4408
     TOO_MANY_MESSAGES = 4429
@@ -62,6 +63,14 @@ class TierNotAvailable(Problem):
     title = "Tier not available"
 
 
+class StartNotAvailable(Problem):
+    """`start` needs a log channel, and a sequence or a time that its history knows."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "start_not_available"
+    title = "Start not available"
+
+
 class TooManySubscriptions(Problem):
     """The connection has as many subscriptions as it may; open another connection or unsubscribe."""
 
@@ -84,6 +93,14 @@ class InvalidHandshake(Problem):
     status = HTTPStatus.BAD_REQUEST
     code = "invalid_handshake"
     title = "Invalid handshake"
+
+
+class UpgradeRequired(Problem):
+    """This address speaks WebSocket: open it with `wss://`, or read `/stream/sse` over plain HTTP."""
+
+    status = HTTPStatus.UPGRADE_REQUIRED
+    code = "upgrade_required"
+    title = "WebSocket only"
 
 
 class Unauthenticated(Problem):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -14,8 +14,10 @@ from agio.platform.channels import ChannelHandle, ChannelKind
 from agio.platform.clock import Clock
 from agio.streaming.encoding import MSGPACK_SUBPROTOCOL, Encoding
 from agio.streaming.errors import CloseCode, Draining, Overloaded
+from agio.streaming.event_session import EventSession
 from agio.streaming.handshake import UpgradeRequest, require_origin
 from agio.streaming.hub import HubServices
+from agio.streaming.messages import ChannelRequest
 from agio.streaming.metrics import StreamMetrics
 from agio.streaming.multiplex import MultiplexSession
 from agio.streaming.outbound import QueueBudget
@@ -79,6 +81,16 @@ class Gateway:
         self._end_watch: Callable[[], None] | None = None
 
     @property
+    def kinds(self) -> list[ChannelKind]:
+        """Every family of channels that can be asked for."""
+        return self._hubs.kinds
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """Every connection of this process."""
+        return self._sessions
+
+    @property
     def is_draining(self) -> bool:
         """Not ready for new connections any more."""
         return self._is_draining
@@ -127,26 +139,28 @@ class Gateway:
 
     async def admit(self, request: UpgradeRequest, subprotocol: str | None, wire: Wire) -> Session:
         """Make the session of a handshake; raises the Problem that refuses it."""
-        if self._is_draining:
-            raise self._refused(Draining("this node restarts; connect again"))
-        require_origin(request, self.settings.allowed_origins)
-        if len(self._sessions) >= self.settings.max_connections:
-            raise self._refused(Overloaded("the server has as many connections as it may"))
+        self._require_room(request)
         principal = await self._authenticate(request)
         if principal is None and self._strangers[request.address] >= (
             self.settings.max_unauthenticated_per_address
         ):
             raise self._refused(Overloaded("authenticate the connections that are open"))
         session = await self._make_session(request, subprotocol, wire, principal)
-        self._sessions.add(session)
-        self._strangers[request.address] += 1
-        self.metrics.connections.labels(session.door).inc()
-        if principal is not None:
-            try:
-                self.identify(session, principal)
-            except Overloaded:
-                session.lost()
-                raise
+        self._enter(session)
+        return session
+
+    async def admit_reader(
+        self, request: UpgradeRequest, principal: Principal, requests: Sequence[ChannelRequest], wire: Wire
+    ) -> EventSession:
+        """Make the session of a stream of events; raises the Problem that refuses it."""
+        self._require_room(request)
+        session = EventSession(self._services, wire, request.address, principal, requests)
+        self._enter(session)
+        try:
+            await session.begin()
+        except BaseException:
+            session.lost()
+            raise
         return session
 
     def ended(self, code: int) -> None:
@@ -180,6 +194,25 @@ class Gateway:
             self._pressing.discard(session)
         if had_any != bool(self._pressing):
             self._on_pressure(bool(self._pressing))
+
+    def _require_room(self, request: UpgradeRequest) -> None:
+        if self._is_draining:
+            raise self._refused(Draining("this node restarts; connect again"))
+        require_origin(request, self.settings.allowed_origins)
+        if len(self._sessions) >= self.settings.max_connections:
+            raise self._refused(Overloaded("the server has as many connections as it may"))
+
+    def _enter(self, session: Session) -> None:
+        """Count a session; raises Overloaded when its key has too many."""
+        self._sessions.add(session)
+        self._strangers[session.address] += 1
+        self.metrics.connections.labels(session.door).inc()
+        if session.principal is not None:
+            try:
+                self.identify(session, session.principal)
+            except Overloaded:
+                session.lost()
+                raise
 
     def _refused(self, problem: Draining | Overloaded) -> Draining | Overloaded:
         self.metrics.refusals.labels(problem.code).inc()

@@ -2,21 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated
 
 import msgspec
 import structlog
 from typing_extensions import override
 
 from agio.kernel.problem import Problem
-from agio.platform.channels import ChannelHandle, Push
+from agio.platform.channels import ChannelHandle, Push, TimedHistory
 from agio.streaming.chunks import Chunk, split
-from agio.streaming.errors import ChannelUnavailable
+from agio.streaming.errors import ChannelUnavailable, StartNotAvailable
 from agio.streaming.hub import Subscription
 from agio.streaming.log_hub import HistoryLost, LogHub, LogReader
 from agio.streaming.outbound import OutboundQueue
 
 log = structlog.get_logger(__name__)
 
+_RFC_3339 = Annotated[datetime, msgspec.Meta(tz=True)]
 _FIRST_PAUSE_SECONDS = 0.05
 _LAST_PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
@@ -29,6 +32,53 @@ class Position(msgspec.Struct, frozen=True):
     epoch: str | None = None
 
 
+class Start(msgspec.Struct, frozen=True):
+    """Where a client wants a log's history to begin."""
+
+    sequence: int | None
+    instant: datetime | None
+
+    @classmethod
+    def read(cls, value: int | str) -> "Start":
+        """A sequence of 1 or more, or an RFC 3339 time; raises StartNotAvailable."""
+        if isinstance(value, int):
+            if value < 1:
+                raise StartNotAvailable("sequences begin with 1")
+            return cls(value, None)
+        try:
+            return cls(None, msgspec.convert(value, _RFC_3339))
+        except msgspec.MsgspecError as error:
+            raise StartNotAvailable("start is a sequence or a time such as 2026-01-31T12:00:00Z") from error
+
+    async def find(self, hub: LogHub, handle: ChannelHandle) -> "tuple[Position, str | None]":
+        """The position before it, and why its history cannot be told, if so."""
+        top, limit = hub.top, hub.services.settings.replay_limit
+        if self.instant is None:
+            return await self._find_sequence(hub, handle)
+        if not isinstance(handle, TimedHistory):
+            raise StartNotAvailable("this log is entered by sequence only")
+        instant, history, floor = self.instant, handle, max(0, top - limit)
+        first = await hub.ask(lambda: history.locate(instant, floor))
+        if first is None:
+            return Position(top, hub.epoch), None
+        if floor and first == floor + 1:
+            return Position(floor, hub.epoch), "too_far"
+        if first > 1:
+            # Only what follows something older is certainly the first.
+            before = await hub.ask(lambda: handle.replay(first - 2, 1))
+            if not before or before[0].q != first - 1:
+                return Position(first - 1, hub.epoch), "trimmed"
+        return Position(first - 1, hub.epoch), None
+
+    async def _find_sequence(self, hub: LogHub, handle: ChannelHandle) -> "tuple[Position, str | None]":
+        before = (self.sequence or 1) - 1
+        if before > hub.top:
+            _, top = await hub.ask(handle.position)
+            if before > top:
+                raise StartNotAvailable(f"the newest sequence is {top}")
+        return Position(before, hub.epoch), None
+
+
 class LogSubscription(LogReader):
     """Delivers each message exactly once, in order, from where the client stands."""
 
@@ -39,7 +89,7 @@ class LogSubscription(LogReader):
         hub: LogHub,
         queue: OutboundQueue,
         ended: Callable[[Subscription, Problem], None],
-        position: Position | None,
+        position: Position | Start | None,
         lock: asyncio.Lock,
     ) -> None:
         super().__init__(channel, handle, queue, ended)
@@ -47,7 +97,8 @@ class LogSubscription(LogReader):
         self.lagging_since: float | None = None
         """Since when the reader is too slow for the live end; None while it keeps up or resumes."""
         self._hub = hub
-        self._from = position
+        self._start = position if isinstance(position, Start) else None
+        self._from = position if isinstance(position, Position) else None
         self._lock = lock
         """Shared by the connection's subscriptions, so that they fill its queue one after the other."""
         self._refusal: str | None = None
@@ -67,9 +118,11 @@ class LogSubscription(LogReader):
     @override
     async def prepare(self) -> None:
         """Decide whether the client's position can be resumed, wholly or not at all."""
+        if self._start is not None:
+            self._from, self._refusal = await self._start.find(self._hub, self.handle)
         if self._from is None:
             return
-        self._refusal = await self._check(self._from)
+        self._refusal = self._refusal or await self._check(self._from)
         outcome = self._refusal or "recovered"
         self._hub.services.metrics.resumes.labels(outcome).inc()
 
@@ -79,6 +132,8 @@ class LogSubscription(LogReader):
         entry: dict[str, object] = {"ch": self.channel, "n": hub.number, "epoch": hub.epoch, "seq": hub.top}
         if self._from is None:
             return entry
+        if self._start is not None:
+            entry["first"] = self._from.seq + 1
         if self._refusal is None:
             return {**entry, "recovered": True, "replay": max(0, hub.top - self._from.seq)}
         entry |= {"recovered": False, "replay": 0, "reason": self._refusal}

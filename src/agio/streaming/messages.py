@@ -21,6 +21,8 @@ class ChannelRequest(msgspec.Struct, frozen=True):
     depth: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     """Book levels that the client shows. More may be sent: the client cuts."""
     position: Position | None = msgspec.field(default=None, name="from")
+    start: int | str | None = None
+    """LOG: history first, from this sequence or RFC 3339 time on, then live."""
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag_field="op", tag="sub"):

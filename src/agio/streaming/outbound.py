@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agio.streaming.chunks import Chunk, frame_chunks
@@ -84,6 +84,8 @@ class OutboundQueue:
         self.flushed_at = 0.0
         self.size_bytes = 0
         self.written_pushes = 0
+        self.dropped_pushes = 0
+        """Left out by the subscriptions, which announce it."""
         self._wire = wire
         self._settings = settings
         self._ticker = ticker
@@ -223,9 +225,13 @@ class OutboundQueue:
         self.size_bytes -= count_bytes
         self._budget.used_bytes -= count_bytes
 
+    def frame_pushes(self, chunks: Sequence[Chunk]) -> bytes:
+        """What is written for neighbouring chunks."""
+        return frame_chunks(self.encoding, chunks)
+
     def _take(self) -> bytes:
         """Up to `write_bytes` of frames from the head of the queue; neighbouring chunks share a frame."""
-        entries, encoding = self._entries, self.encoding
+        entries = self._entries
         parts: list[bytes] = []
         chunks: list[Chunk] = []
         size = pushes = 0
@@ -237,14 +243,14 @@ class OutboundQueue:
                 pushes += entry.chunk.count
                 continue
             if chunks:
-                parts.append(frame_chunks(encoding, chunks))
+                parts.append(self.frame_pushes(chunks))
                 chunks = []
             self.written_pushes += pushes
             self._metrics.deliveries.inc(pushes)
             pushes = 0
             parts.append(entry.frame if isinstance(entry.frame, bytes) else entry.frame())
         if chunks:
-            parts.append(frame_chunks(encoding, chunks))
+            parts.append(self.frame_pushes(chunks))
         self.written_pushes += pushes
         self._metrics.deliveries.inc(pushes)
         self._shrink(size)

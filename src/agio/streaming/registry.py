@@ -38,6 +38,11 @@ class HubRegistry:
         self._numbers = itertools.count(1)
         self._verify_turn: list[Hub] = []
 
+    @property
+    def kinds(self) -> list[ChannelKind]:
+        """Every family of channels, by name."""
+        return [self._kinds[name] for name in sorted(self._kinds)]
+
     def kind(self, channel: str) -> tuple[ChannelKind, str]:
         """Family and key of a channel's name; raises UnknownChannel."""
         name, separator, key = channel.partition(":")

@@ -63,6 +63,7 @@ class Session:
     """The part that both doors have in common: identity, subscriptions, queue, end."""
 
     door = "stream"
+    queue_type: type[OutboundQueue] = OutboundQueue
 
     def __init__(
         self,
@@ -83,7 +84,8 @@ class Session:
         self.fill_lock = asyncio.Lock()
         self.clock = asyncio.get_running_loop().time
         self.opened_at = self.clock()
-        self.queue = OutboundQueue(
+        self.connected_at = services.clock.now()
+        self.queue = self.queue_type(
             wire,
             encoding,
             services.settings,

@@ -18,6 +18,11 @@ class StreamingSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_subscriptions: int = 500
     """Per connection."""
 
+    max_event_channels: int = 50
+    """Channels of one stream of events: each event carries the positions of all of them."""
+    event_retry_ms: int = 2_000
+    """How long a reader of events waits before it connects again."""
+
     authentication_seconds: float = 5.0
     max_message_bytes: int = 64 * KIB
     max_message_bytes_before_authentication: int = 4 * KIB

@@ -210,4 +210,5 @@ class StateSubscription(Subscription):
                 low, high = self._skipped or (replaced.q, replaced.q)
                 self._skipped = (min(low, replaced.q), max(high, replaced.q))
         if dropped:
+            self.queue.dropped_pushes += dropped
             self._hub.services.metrics.drops.labels(self.channel.partition(":")[0]).inc(dropped)

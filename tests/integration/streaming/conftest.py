@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import uvicorn
 import uvloop
+from litestar import Litestar
 from prometheus_client import CollectorRegistry
 from tests.unit.streaming.fakes import (
     FakeAuthenticator,
@@ -21,24 +22,38 @@ from tests.unit.streaming.fakes import (
     encode,
 )
 
+from agio.identity.access import AccessGuard, provide_principal
+from agio.identity.api import Policy
 from agio.platform.bus import Bus
 from agio.platform.channels import ChannelKind, Push
 from agio.platform.clock import SystemClock
+from agio.platform.http.app import create_app
+from agio.platform.http.server import BoundedHttpProtocol
 from agio.platform.tls import TlsFiles, client_context, ensure_local_certificates, ssl_context
 from agio.streaming.gateway import Gateway
 from agio.streaming.protocol import StreamProtocol, make_protocol
+from agio.streaming.routes import build_router
 from agio.streaming.settings import StreamingSettings
 
 
 @asynccontextmanager
-async def serve(protocol: type[StreamProtocol], tls: TlsFiles | None) -> AsyncIterator[int]:
+async def serve(
+    protocol: type[StreamProtocol], tls: TlsFiles | None, application: Litestar | None = None
+) -> AsyncIterator[int]:
     """Uvicorn on a free loopback port; TLS 1.3 when certificates are given."""
 
-    async def application(scope: object, receive: object, send: object) -> None:
+    async def no_application(scope: object, receive: object, send: object) -> None:
         raise AssertionError("streams never reach the application")
 
     config = uvicorn.Config(
-        application, host="127.0.0.1", port=0, ws=protocol, lifespan="off", log_config=None, loop="none"
+        application or no_application,
+        host="127.0.0.1",
+        port=0,
+        http=BoundedHttpProtocol,
+        ws=protocol,
+        lifespan="off",
+        log_config=None,
+        loop="none",
     )
     config.load()
     if tls is not None:
@@ -131,7 +146,13 @@ async def world(
     await bus.open()
     world = World(bus, streaming_settings)
     await world.gateway.start()
-    async with serve(make_protocol(world.gateway), tls_files) as port:
+    application = create_app(
+        [build_router(world.gateway)],
+        guards=[AccessGuard(world.authenticator, Policy())],
+        dependencies={"principal": provide_principal()},
+        version="0",
+    )
+    async with serve(make_protocol(world.gateway), tls_files, application) as port:
         world.port = port
         world.tls = client_context(Path(tls_files.ca_file))
         yield world

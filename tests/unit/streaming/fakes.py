@@ -8,7 +8,9 @@ import msgspec
 
 from agio.identity.api import KeyRevoked, Principal, Unauthorized
 from agio.kernel.ids import KeyId, OrganisationId
+from agio.kernel.time import to_micros
 from agio.platform.channels import ChannelClass, ChannelHandle, Push, Subscriber, UnknownChannel
+from agio.streaming.server_messages import Message, read_message
 
 Handler = Callable[[str, bytes], Awaitable[None]]
 
@@ -124,6 +126,12 @@ class MemoryLogHandle:
         self._kind.replays += 1
         start = max(after, self._kind.trimmed)
         return self._kind.history[start : start + limit]
+
+    async def locate(self, instant: datetime, after: int) -> int | None:
+        await asyncio.sleep(0)
+        micros = to_micros(instant)
+        first = max(after, self._kind.trimmed)
+        return next((push.q for push in self._kind.history[first:] if push.t >= micros), None)
 
     async def snapshot(self) -> list[Push]:
         return []
@@ -282,6 +290,8 @@ class FakeWire:
         self.closed: tuple[int, str] | None = None
         self.limit = 0
         self.unheard = 0.0
+        self.checked = 0
+        self.kinds: set[type[Message]] = set()
 
     def write(self, frames: bytes) -> None:
         self.written.append(frames)
@@ -308,6 +318,12 @@ class FakeWire:
             at += head + length
         return found
 
+    def events(self) -> list[tuple[str | None, list[dict[str, object]]]]:
+        """Id and messages of every server-sent event that has data."""
+        events = read_events(b"".join(self.written))
+        self._check([message for _, messages in events for message in messages])
+        return events
+
     def messages(self) -> list[dict[str, object]]:
         """Every message in order, arrays of pushes taken apart."""
         found: list[dict[str, object]] = []
@@ -319,4 +335,22 @@ class FakeWire:
             else:
                 continue
             found.extend(content if isinstance(content, list) else [content])
+        self._check(found)
         return found
+
+    def _check(self, messages: list[dict[str, object]]) -> None:
+        """Everything that any test sees is as documented."""
+        for message in messages[self.checked :]:
+            self.kinds.add(type(read_message(message)))
+        self.checked = len(messages)
+
+
+def read_events(text: bytes) -> list[tuple[str | None, list[dict[str, object]]]]:
+    """Take whole server-sent events apart; what is not ended by an empty line is no event yet."""
+    found = []
+    for event in text.decode().split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in event.split("\n"))
+        if "data" in fields:
+            content = msgspec.json.decode(fields["data"])
+            found.append((fields.get("id"), content if isinstance(content, list) else [content]))
+    return found

@@ -20,8 +20,10 @@ from tests.unit.streaming.fakes import (
 
 from agio.platform.channels import ChannelKind, Push
 from agio.platform.clock import SystemClock
+from agio.streaming.event_session import EventSession
 from agio.streaming.gateway import Gateway
 from agio.streaming.handshake import UpgradeRequest
+from agio.streaming.routes import read_requests
 from agio.streaming.session import Session
 from agio.streaming.settings import StreamingSettings
 
@@ -115,6 +117,16 @@ class Edge:
         session = await self.gateway.admit(request, subprotocol, wire)
         session.opened()
         return Client(session, wire)
+
+    async def read(
+        self, *channels: str, last_event: str | None = None, token: str = GOOD
+    ) -> tuple[EventSession, FakeWire]:
+        """Open a stream of events."""
+        wire = FakeWire()
+        request = UpgradeRequest(None, None, None, None, "localhost", "127.0.0.1", True)
+        principal = await self.authenticator.authenticate(token, "127.0.0.1")
+        requests = read_requests(list(channels), last_event, 50)
+        return await self.gateway.admit_reader(request, principal, requests, wire), wire
 
     async def publish(self, name: str, key: str, pushes: list[Push]) -> None:
         await self.feed.publish(f"test.{name}.{key}", encode(pushes))
