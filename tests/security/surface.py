@@ -13,8 +13,18 @@ from agio.identity.service import IdentityService
 from agio.platform.channels import ChannelKind
 from agio.platform.http import Operation, list_operations
 
-SHARED_PARAMETERS: Final = {"symbol": "NOPE-USD", "code": "nothing", "replay_id": "rep_nothing"}
-"""Path parameters that name no tenant's object, with a value that exists nowhere."""
+SHARED_PARAMETERS: Final = {
+    "symbol": "NOPE-USD",
+    "code": "nothing",
+    "replay_id": "rep_nothing",
+    "connection_id": "con_nothing",
+}
+"""Path parameters that name no tenant's object, with a value that exists nowhere.
+
+A connection needs a socket, which test_stream_matrix.py opens."""
+
+ENDLESS: Final = {"/stream/sse"}
+"""Operations whose answers do not end; test_stream_matrix.py asks them for every channel."""
 
 SHARED_CHANNELS: Final = {"trades", "quotes", "book", "bars"}
 """Channels of the market, which is the same for everybody."""

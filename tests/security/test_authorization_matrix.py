@@ -11,6 +11,7 @@ from tests.conftest import Databases
 from tests.security.surface import (
     ANSWERS,
     CHANNEL_KEYS,
+    ENDLESS,
     NOT_THERE,
     SHARED_CHANNELS,
     SHARED_PARAMETERS,
@@ -131,7 +132,7 @@ class TestOtherOrganisations:
         ids = await seed(surface, theirs.secret, theirs.key.key_id)
         secrets = [*ids.values(), theirs.key.organisation_id]
         for operation in guarded(surface):
-            if operation.method != "GET" or "{" in operation.path:
+            if operation.method != "GET" or "{" in operation.path or operation.path in ENDLESS:
                 continue
             answer = await surface.call(operation, ours.secret)
             assert answer.status_code == 200, f"{operation}: {answer.text}"

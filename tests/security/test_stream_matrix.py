@@ -142,6 +142,54 @@ class TestChannels:
         assert refusals(answer) == dict.fromkeys(wanted, "unknown_channel")
 
 
+class TestEvents:
+    async def test_channels_follow_the_rules_of_the_socket(
+        self, surface: Surface, issue: Issue, stream_port: int
+    ) -> None:
+        theirs, ours = await issue(), await issue()
+        channels = channels_of(surface, await seed(surface, theirs.secret, theirs.key.key_id))
+        bare = await surface.identity.issue_key(
+            theirs.key.organisation_id, "sandbox", ["keys:read"], name="x"
+        )
+        for channel in channels:
+            is_shared = channel.partition(":")[0] in SHARED_CHANNELS
+            for secret, status in [
+                (theirs.secret, 200),
+                (ours.secret, 200 if is_shared else 404),
+                (bare.secret, 403),
+            ]:
+                url = f"http://127.0.0.1:{stream_port}/stream/sse"
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.get(url, params={"ch": channel}, headers=bearer(secret)) as answer,
+                ):
+                    assert answer.status == status, channel
+
+
+class TestConnections:
+    async def test_others_are_neither_seen_nor_disconnected(
+        self, surface: Surface, issue: Issue, stream_port: int
+    ) -> None:
+        theirs, ours = await issue(), await issue()
+        path = "/api/stream/connections"
+        async with open_stream(stream_port, theirs.secret) as socket:
+            await ask(socket, ["trades:ACME-USD"])
+            seen = (await surface.client.get(path, headers=bearer(theirs.secret))).json()["items"]
+            assert [item["key_id"] for item in seen] == [theirs.key.key_id]
+            one = f"{path}/{seen[0]['connection_id']}"
+
+            foreign = (await surface.client.get(path, headers=bearer(ours.secret))).json()["items"]
+            refused = await surface.client.delete(one, headers=bearer(ours.secret))
+            assert (foreign, refused.status_code, socket.closed) == ([], 404, False)
+
+            ended = await surface.client.delete(one, headers=bearer(theirs.secret))
+            assert ended.status_code == 204
+            async with asyncio.timeout(5):
+                while not socket.closed:
+                    await socket.receive()
+            assert socket.close_code == 4011
+
+
 class TestRevocation:
     async def test_a_revoked_key_closes_its_streams_within_a_second(
         self, surface: Surface, issue: Issue, stream_port: int

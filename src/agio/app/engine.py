@@ -24,7 +24,15 @@ from agio.marketdata.recorder import Recorder
 from agio.marketdata.replays.duty import ReplayDuty
 from agio.marketdata.replays.players import Stage
 from agio.marketdata.replays.pressure import PressureGate
-from agio.marketdata.settings import MarketDataSettings
+from agio.marketdata.settings import (
+    MarketDataSettings,
+    tick_reader_address,
+    tick_store_settings,
+    tick_writer_address,
+)
+from agio.marketdata.ticks.duck import DuckLimits
+from agio.marketdata.ticks.duty import TickDuty
+from agio.marketdata.ticks.reader import TickReader
 from agio.platform.config import Settings
 from agio.platform.leases import Lease
 from agio.platform.relay import OutboxRelay
@@ -61,6 +69,7 @@ async def _work(settings: Settings) -> None:
         for task in (waiting, working):
             task.cancel()
         await asyncio.gather(waiting, working, return_exceptions=True)
+        await engine.close()
 
 
 class Engine:
@@ -76,15 +85,22 @@ class Engine:
             market=node.settings.market, replay_dirs=node.settings.replay_dirs
         )
 
+        self._ticks = TickReader(tick_reader_address(node.settings), DuckLimits(memory_mb=64, threads=1))
+
     async def start(self) -> None:
         """Hear the market, for duties that look at prices."""
         await self._view.start()
+
+    async def close(self) -> None:
+        """Let go of what duties shared."""
+        await self._ticks.close()
 
     def duties(self) -> list[Duty]:
         return [
             Duty("relay", self._relay),
             Duty("market", self._run_market),
             Duty("portfolios", self._mark_portfolios),
+            Duty("ticks", self._store_ticks),
             Duty("upkeep", self._keep_up),
         ]
 
@@ -97,19 +113,21 @@ class Engine:
         fence = Fence(lease.duty, lease.token)
         publisher = Publisher(node.bus, node.clock, self._instruments.cached)
         recorder = Recorder(node.database, node.bus, node.clock, publisher, fence)
+        # Whoever was away for hours finds what was moved meanwhile.
+        history = TradeTable(node.database, self._ticks)
         tape = TapeRunner(
             node.database,
             self._ledger,
             self._instruments,
             self._view,
-            TradeTable(node.database),
+            history,
             node.bus,
             node.clock,
             fence,
         )
         gate = PressureGate(node.bus, node.clock)
         limits = self._market_settings.limits
-        stage = Stage(node.database, node.clock, recorder, publisher, gate, (tape,), limits)
+        stage = Stage(node.database, node.clock, recorder, publisher, gate, (tape,), limits, history)
         await self._registry.ensure_instruments()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publisher.run())
@@ -146,6 +164,18 @@ class Engine:
         node = self._node
         await PortfolioMarker(
             node.database, node.bus, self._ledger, self._instruments, self._view, node.clock
+        ).run()
+
+    async def _store_ticks(self, lease: Lease) -> None:
+        node = self._node
+        await TickDuty(
+            node.database,
+            node.bus,
+            node.clock,
+            tick_writer_address(node.settings),
+            tick_store_settings(node.settings),
+            lease.token,
+            self._ticks,
         ).run()
 
     async def _keep_up(self, _lease: Lease) -> None:

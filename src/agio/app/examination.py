@@ -146,9 +146,7 @@ def _look_at_external_database(url: str) -> Finding:
     if version < 180_000:
         return Finding("PostgreSQL", Verdict.NOTICE, found, "agio is tested on PostgreSQL 18")
     if not can_create_roles:
-        return Finding(
-            "PostgreSQL", Verdict.NOTICE, found, "its role may not create agio_app and agio_engine"
-        )
+        return Finding("PostgreSQL", Verdict.NOTICE, found, "its role may not create agio's roles")
     return Finding("PostgreSQL", Verdict.GOOD, found)
 
 

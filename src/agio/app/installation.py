@@ -99,6 +99,8 @@ def _with_databases(settings: Settings, postgres: EmbeddedPostgres | None) -> Se
         owner_database_url=owner,
         database_url=app or role_url(owner, "agio_app"),
         engine_database_url=settings.engine_database_url or role_url(owner, "agio_engine"),
+        ticks_database_url=settings.ticks_database_url or role_url(owner, "agio_ticks"),
+        ticks_reader_database_url=settings.ticks_reader_database_url or role_url(owner, "agio_ticks_reader"),
     )
 
 

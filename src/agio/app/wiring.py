@@ -37,19 +37,22 @@ from agio.ledger.reading import LedgerReading
 from agio.ledger.service import LedgerService
 from agio.ledger.stream import build_channels as ledger_channels
 from agio.marketdata import routes as marketdata_routes
+from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.pressure import PressureSignal
 from agio.marketdata.replays.requests import ReplayRequests
 from agio.marketdata.service import MarketDataService
-from agio.marketdata.settings import MarketDataSettings
+from agio.marketdata.settings import MarketDataSettings, tick_reader_address
 from agio.marketdata.stream import channel_kinds as marketdata_channels
+from agio.marketdata.ticks.reader import TickReader
 from agio.ops import routes as ops_routes
 from agio.ops.health import Check, ReadinessChecks, bus_check, database_check, lease_check
 from agio.ops.metrics import Metrics
 from agio.platform.channels import ChannelKind
 from agio.platform.http.app import create_app
 from agio.platform.http.idempotency import IdempotentReplies
+from agio.streaming import routes as streaming_routes
 from agio.streaming.gateway import Gateway
 from agio.streaming.settings import StreamingSettings
 from agio.trading import routes as trading_routes
@@ -94,7 +97,9 @@ def build_api(node: Node) -> Api:
     instruments = InstrumentDirectory(database, clock)
     view = MarketView(database, bus, clock)
     replays = ReplayRequests(database, bus, clock, instruments, market_settings)
-    market = MarketDataService(database, instruments, view, replays, market_settings)
+    ticks = TickReader(tick_reader_address(settings))
+    history = TradeTable(database, ticks)
+    market = MarketDataService(database, instruments, view, replays, market_settings, history)
 
     reconciliation = ReconciliationService(
         custody, ledger, LedgerReading(), (TransferHoldings(), ExecutionHoldings()), clock
@@ -107,7 +112,7 @@ def build_api(node: Node) -> Api:
     analytics = AnalyticsService(database, ledger, instruments, view, custody, clock, bus.publish)
 
     channels = [
-        *marketdata_channels(database, instruments, view),
+        *marketdata_channels(database, instruments, view, history),
         *ledger_channels(database, ledger, clock),
         *custody_channels(database),
         *trading_channels(database, custody),
@@ -141,6 +146,7 @@ def build_api(node: Node) -> Api:
         marketdata_routes.build_router(market, market_settings),
         trading_routes.build_router(trading),
         analytics_routes.build_router(analytics, database),
+        streaming_routes.build_router(gateway),
         ops_routes.build_router(ReadinessChecks(_checks(node, gateway)), metrics),
         build_dashboard(),
     ]
@@ -158,7 +164,7 @@ def build_api(node: Node) -> Api:
         identity,
         background=[watch.run, authenticator.run, pressure.run],
         prepare=[view.start, gateway.start],
-        finish=[gateway.stop, trading.drain, ledger.drain],
+        finish=[gateway.stop, trading.drain, ledger.drain, ticks.close],
     )
 
 

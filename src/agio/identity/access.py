@@ -15,7 +15,10 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 class AccessGuard:
-    """Authenticates and authorises by the route's `opt`; a route that declares nothing is refused."""
+    """Authenticates and authorises by the route's `opt`; a route that declares nothing is refused.
+
+    With `opt={"ticket": True}` the query parameter `ticket` does in place of the header.
+    """
 
     def __init__(self, authenticator: Authenticator, policy: Policy) -> None:
         self._authenticator = authenticator
@@ -32,7 +35,12 @@ class AccessGuard:
         header = connection.headers.get("Authorization")
         if header is None and options.get("loopback") and is_direct_loopback(connection):
             return
-        principal = await self._authenticator.authenticate(read_bearer(header), client_address(connection))
+        address = client_address(connection)
+        tickets = connection.query_params.getall("ticket", []) if options.get("ticket") else []
+        if header is None and tickets:
+            principal = await self._authenticator.redeem_ticket(tickets[0], address)
+        else:
+            principal = await self._authenticator.authenticate(read_bearer(header), address)
         self._policy.require(principal, str(options["scope"]))
         connection.scope["state"]["principal"] = principal
 

@@ -6,8 +6,9 @@ Guarantee that every LOG handle gives: a message is committed before it is publi
 bus loses, `replay` has.
 """
 
+from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -81,6 +82,15 @@ class ChannelHandle(Protocol):
 
     async def snapshot(self) -> list[Push]:
         """STATE and BOOK: the current values."""
+        ...
+
+
+@runtime_checkable
+class TimedHistory(Protocol):
+    """A LOG handle whose history can be entered at an instant."""
+
+    async def locate(self, instant: datetime, after: int) -> int | None:
+        """The first sequence behind `after` that is not older than the instant; None if there is none."""
         ...
 
 

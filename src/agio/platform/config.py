@@ -21,6 +21,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """PostgreSQL as the role `agio_engine`."""
     owner_database_url: str = ""
     """PostgreSQL as the owner of the schemas; only migrations and the local operator use it."""
+    ticks_database_url: str = ""
+    """PostgreSQL as the role `agio_ticks`, the writer of the tick store's catalogue."""
+    ticks_reader_database_url: str = ""
+    """The same as the role `agio_ticks_reader`, which reads the catalogue and nothing else of value."""
+    tick_dir: Path | None = None
+    """Folder of the tick store; `ticks` in the data folder by default. All nodes of one database share it."""
+    tick_hot_hours: float = 2.0
+    """Hours for which new trades and quotes stay in PostgreSQL before the tick store takes them."""
+    tick_trade_days: float = 0.0
+    """Days for which the tick store keeps trades; 0 is for ever. The simulator's stay for 7 at most."""
+    tick_quote_days: float = 30.0
+    """The same for quotes; the simulator's stay for 2 at most."""
     nats_url: str = ""
     host: str = "127.0.0.1"
     port: int = 8443

@@ -48,5 +48,15 @@ class EventLogHandle:
             )
         return [Push(q=row.seq, t=to_micros(row.occurred_at), d=row.body.encode()) for row in rows]
 
+    async def locate(self, instant: datetime, after: int) -> int | None:
+        """By the instant at which things happened (see `TimedHistory`)."""
+        async with self._database.transaction(self._scope) as tx:
+            rows = await tx.fetch_tuples(
+                "select seq from platform.event_log where channel = %s and seq > %s and occurred_at >= %s"
+                " order by seq limit 1",
+                (self._channel, after, instant),
+            )
+        return rows[0][0] if rows else None
+
     async def snapshot(self) -> list[Push]:
         return []

@@ -20,7 +20,7 @@ ROOMS = ("platform", "identity", "ledger", "custody", "marketdata", "trading", "
 
 CREATE_ROLE = "create role {} login nosuperuser nocreatedb nocreaterole noinherit "
 
-LOGIN_ROLES = ("agio_app", "agio_engine")
+LOGIN_ROLES = ("agio_app", "agio_engine", "agio_ticks", "agio_ticks_reader")
 
 _LOCK = 0x6167696F  # "agio"
 

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -106,6 +106,11 @@ class TestEventLog:
             await told.get()
         assert len(await EventLogHandle(app_database, SCOPE, "orders:relay4").replay(0, 10)) == 1
         assert await EventLogHandle(app_database, OTHER, "orders:relay4").replay(0, 10) == []
+        happened = datetime(2026, 1, 1, tzinfo=UTC)
+        for scope, found in [(SCOPE, 1), (OTHER, None)]:
+            handle = EventLogHandle(app_database, scope, "orders:relay4")
+            assert await handle.locate(happened, 0) == found
+            assert await handle.locate(happened + timedelta(seconds=1), 0) is None
 
     async def test_an_organisation_cannot_emit_for_another(self, app_database: Database) -> None:
         with pytest.raises(Exception, match="row-level security"):

@@ -13,6 +13,7 @@ VERBS = {
     "replay": "replay",
     "keys": "keys",
     "ledger": "ledger",
+    "ticks": "ticks",
     "chaos": "chaos",
     "doctor": "doctor",
     "bench": "bench",

@@ -25,6 +25,7 @@ _HEADERS: Final = (
 )
 _STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 _LOCAL_HOSTS: Final = ("localhost", "127.", "[::1]")
+_EVENTS: Final = b"text/event-stream; charset=utf-8"
 UNMATCHED: Final = "(unmatched)"
 
 
@@ -61,12 +62,16 @@ class Edge:
         scope["state"]["request_id"] = request_id
         is_local = is_local_host(scope["headers"])
         status = 500
+        streamed: float | None = None
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streamed
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = complete_headers(message["headers"], request_id, is_local=is_local)
+                if (b"content-type", _EVENTS) in message["headers"]:
+                    # A stream lasts as long as its reader wants: what counts is how soon it began.
+                    streamed = time.perf_counter() - started
             await send(message)
 
         started = time.perf_counter()
@@ -76,7 +81,8 @@ class Edge:
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
             route = str(scope.get("path_template") or UNMATCHED)
-            self._observer.request_finished(scope["method"], route, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started if streamed is None else streamed
+            self._observer.request_finished(scope["method"], route, status, seconds)
 
 
 def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -148,7 +148,7 @@ def _complete_parameters(described: Document) -> None:
     parameters = described.setdefault("parameters", [])
     for parameter in parameters:
         if (parameter["in"], parameter["name"]) == ("query", "limit"):
-            parameter["schema"].update(minimum=1, maximum=MAX_LIMIT)
+            parameter["schema"] = {"minimum": 1, "maximum": MAX_LIMIT} | parameter["schema"]
     if "304" in described["responses"]:
         parameters.append(_IF_NONE_MATCH)
         described["responses"]["200"].setdefault("headers", {})["ETag"] = {"schema": {"type": "string"}}

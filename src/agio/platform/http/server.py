@@ -13,6 +13,8 @@ from agio.kernel.problem import Problem
 from agio.platform.http.edge import new_request_id
 from agio.platform.http.problems import PROBLEM_MEDIA_TYPE, RequestRefused, problem_members
 
+TRANSPORT_EXTENSION: Final = "agio.transport"
+"""In a scope's `extensions`: the asyncio transport, for answers that stream."""
 MAX_HEAD_BYTES: Final = 32 * 1024
 HEAD_SECONDS: Final = 15.0
 _MAX_PACKET: Final = 256 * 1024
@@ -74,6 +76,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        extensions: dict[str, Any] = {TRANSPORT_EXTENSION: self.transport}
+        self.scope["extensions"] = extensions
         self._is_in_head = True
         self._head_bytes = 0
         self._start_head_timer()
