@@ -105,7 +105,7 @@ class _Bench:
         interval = read_interval("60s", "UTC")
         first_ns, last_ns = interval.floor(START_NS), interval.ceil(START_NS + TRADES * SECOND_NS // 50 + 1)
         best = cpu = float("inf")
-        for _ in range(8 if self.is_quick else 20):
+        for _ in range(5 if self.is_quick else 20):
             began, began_cpu = time.perf_counter(), time.process_time()
             source = TradeSource(connection, SYMBOL, TickSpan(first_ns, last_ns))
             bars = fold_candles(connection, source, interval, first_ns, last_ns)

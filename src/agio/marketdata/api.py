@@ -115,8 +115,12 @@ class Recorded(msgspec.Struct, frozen=True):
 class TradeRecorder(Protocol):
     """Gives trades their sequence, makes them durable, then tells them. One writer per symbol at a time."""
 
-    async def append(self, symbol: str, trades: Sequence[Trade]) -> TradeBatch:
+    async def append(
+        self, symbol: str, trades: Sequence[Trade], *, received_us: int | None = None
+    ) -> TradeBatch:
         """Record (1 to 1,000 trades) in a transaction of its own and announce; returns what was told.
+
+        `received_us` is when they came, now by default.
 
         Survives a database that goes away: exactly once, retrying for as long as the caller waits.
         Raises StaleWriter when the lease was lost.

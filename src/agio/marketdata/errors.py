@@ -25,6 +25,13 @@ class MarketDataUnavailable(Unavailable):
     title = "Market data unavailable"
 
 
+class BookDoubtful(Unavailable):
+    """The venue's own rules say that something of this book is missing or wrong. It is asked for anew."""
+
+    code = "book_doubtful"
+    title = "Book doubtful"
+
+
 class TickStoreUnavailable(Unavailable):
     """The store of past trades and quotes cannot be read now. The newest hours are served without it."""
 

@@ -30,6 +30,7 @@ MAX_BATCH: Final = 1000
 PRESSURE_SUBJECT: Final = "md.pressure"
 RELIEF_SUBJECT: Final = "md.relief"
 STATUS_SUBJECT: Final = "md.status"
+FEEDS_SUBJECT: Final = "md.feeds"
 REPLAY_NUDGE: Final = "nudge.replay"
 
 
@@ -131,6 +132,8 @@ class BookDelta(msgspec.Struct, frozen=True, array_like=True):
     bids: list[Level]
     asks: list[Level]
     told_us: int
+    doubt: str | None = None
+    """Why there is no book to tell: what was told before is withdrawn, and this one is whole and empty."""
 
 
 class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -190,6 +193,66 @@ class MarketStatus(msgspec.Struct, frozen=True, array_like=True):
 
     venues: list[VenueStatus]
     told_us: int
+
+
+class BookSource(msgspec.Struct, frozen=True, array_like=True):
+    """One symbol of a live source. Counters are of this run of the source."""
+
+    symbol: str
+    venue_symbol: str
+    state: VenueState
+    """`live`: the source is, and its book is proven right."""
+    book: str
+    """`ok`, or what is wrong with it: `gap`, `bad_checksum`, `crossed`."""
+    reason: str | None
+    since_us: int
+    """Since when `book` is so."""
+    age_ms: int | None
+    """Since the last message about it; None before the first."""
+    skew_ns: int | None
+    gaps: int
+    resyncs: int
+    bad_checksums: int
+    crossed: int
+    reconnects: int
+    stale_ms: int
+    """For how long there was no proven book since the first one."""
+    trades: int
+    duplicates: int
+    trading: str
+    """The venue's trading state, such as `open` or `halted`; `unknown` where it tells none."""
+
+
+class FeedSource(msgspec.Struct, frozen=True, array_like=True):
+    """One live source: a venue behind one connection. Counters are of this run of it."""
+
+    source: str
+    state: VenueState
+    phase: str
+    """`connecting`, `live`, `stale` or `closed`."""
+    since_us: int
+    age_ms: int | None
+    skew_ns: int | None
+    stale_ms: int
+    """For how long it was not live since it first was."""
+    messages: int
+    gaps: int
+    resyncs: int
+    bad_checksums: int
+    crossed: int
+    reconnects: int
+    stale_count: int
+    malformed: int
+    duplicates: int
+    last_error: str | None
+    symbols: list[BookSource]
+
+
+class FeedSources(msgspec.Struct, frozen=True, array_like=True):
+    """Told by the engine every second on `md.feeds`."""
+
+    told_us: int
+    sources: list[FeedSource]
 
 
 class Pressure(msgspec.Struct, frozen=True, array_like=True):

@@ -1,6 +1,7 @@
 """The instruments of a process: read once, read again when something unknown or old is asked for."""
 
 import asyncio
+from collections.abc import Sequence
 
 import psycopg
 import structlog
@@ -124,6 +125,18 @@ class InstrumentRegistry:
             raise InstrumentMismatch(f"the asset {wanted.base_asset} exists with another scale") from error
         await self._directory.refresh()
         return require_fit(await self._directory.instrument(wanted.symbol), wanted)
+
+    def knows(self, symbol: str) -> bool:
+        """Whether this process has read of it."""
+        return self._directory.cached(symbol) is not None
+
+    async def ensure_live_instruments(self, wanted: Sequence[Instrument]) -> list[Instrument]:
+        """Instruments of a live venue as they are kept, made where they are new. No assets."""
+        async with self._database.transaction() as tx:
+            await store.save_calendars(tx)
+            await store.save_live_instruments(tx, wanted)
+        await self._directory.refresh()
+        return [await self._directory.instrument(one.symbol) for one in wanted]
 
 
 def require_fit(existing: Instrument, wanted: Instrument) -> Instrument:

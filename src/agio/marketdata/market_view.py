@@ -5,7 +5,10 @@ import structlog
 
 from agio.marketdata import store
 from agio.marketdata.events import (
+    FEEDS_SUBJECT,
     STATUS_SUBJECT,
+    FeedSource,
+    FeedSources,
     LastTrade,
     MarketSnapshot,
     MarketStatus,
@@ -36,11 +39,14 @@ class MarketView:
         self._quotes: dict[str, Quote] = {}
         self._venues: dict[str, VenueStatus] = {}
         self._venue_heard_at: dict[str, float] = {}
+        self._feeds: FeedSources | None = None
+        self._feeds_heard_at = float("-inf")
 
     async def start(self) -> None:
         await self._bus.subscribe(last_subject("*"), self._take_last)
         await self._bus.subscribe(quotes_subject("*"), self._take_quote)
         await self._bus.subscribe(STATUS_SUBJECT, self._take_status)
+        await self._bus.subscribe(FEEDS_SUBJECT, self._take_feeds)
 
     async def latest_trade(self, symbol: str) -> LastTrade | None:
         async with self._database.transaction() as tx:
@@ -67,14 +73,28 @@ class MarketView:
 
     def venues(self) -> list[VenueStatus]:
         """Each venue that an engine knows; stale when its engine is silent."""
-        return [
-            VenueStatus(venue, "stale") if one.state == "live" and self._is_silent(venue) else one
-            for venue, one in sorted(self._venues.items())
-        ]
+        states = {
+            venue: "stale" if one.state == "live" and self._is_silent(venue) else one.state
+            for venue, one in self._venues.items()
+        }
+        states |= {one.source: one.state for one in self.feeds()}
+        return [VenueStatus(venue, state) for venue, state in sorted(states.items())]
 
     def source_states(self) -> dict[str, str]:
         """The same by name, for the heartbeats of streams."""
         return {one.venue: one.state for one in self.venues()}
+
+    def feeds(self) -> list[FeedSource]:
+        """Live sources as their engine told them last; none where none is followed."""
+        if self._feeds is None:
+            return []
+        if self._clock.monotonic() - self._feeds_heard_at <= STALE_SECONDS:
+            return self._feeds.sources
+        return [_silent(source) for source in self._feeds.sources]
+
+    async def _take_feeds(self, _: str, payload: bytes) -> None:
+        self._feeds = msgspec.msgpack.decode(payload, type=FeedSources)
+        self._feeds_heard_at = self._clock.monotonic()
 
     async def _take_last(self, _: str, payload: bytes) -> None:
         last = msgspec.msgpack.decode(payload, type=LastTrade)
@@ -95,3 +115,13 @@ class MarketView:
     def _is_silent(self, venue: str) -> bool:
         heard_at = self._venue_heard_at.get(venue, float("-inf"))
         return self._clock.monotonic() - heard_at > STALE_SECONDS
+
+
+def _silent(source: FeedSource) -> FeedSource:
+    """A source whose engine says nothing any more."""
+    if source.state == "closed":
+        return source
+    symbols = [msgspec.structs.replace(one, state="stale") for one in source.symbols]
+    return msgspec.structs.replace(
+        source, state="stale", phase="stale", last_error="the engine is silent", symbols=symbols
+    )

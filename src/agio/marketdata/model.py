@@ -16,7 +16,8 @@ SIM: Final = "SIM"
 TAPE: Final = "TAPE"
 ALWAYS: Final = "24x7"
 
-InstrumentStatus = Literal["active", "halted", "retired"]
+InstrumentStatus = Literal["active", "halted", "retired", "data_only"]
+"""`data_only`: followed at a live venue, and no order is taken for it."""
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -24,7 +25,8 @@ class Instrument(msgspec.Struct, frozen=True):
 
     Prices count 10**-price_scale of the quote asset, quantities 10**-quantity_scale of the base asset;
     `tick_size` and `lot_size` are integers in those units. Tick x lot is a whole number of the quote
-    asset's smallest units, so the notional of any valid order is exact.
+    asset's smallest units, so the notional of any valid order is exact; but not where the status is
+    `data_only`.
     """
 
     symbol: str

@@ -55,10 +55,13 @@ class _Symbol:
     __slots__ = (
         "bars",
         "book",
+        "doubt",
         "last",
         "quote",
+        "read_book",
         "told_bars",
         "told_book",
+        "told_doubt",
         "told_last",
         "told_q",
         "told_quote",
@@ -67,10 +70,13 @@ class _Symbol:
     def __init__(self) -> None:
         self.quote: Quote | None = None
         self.book = Book()
+        self.read_book: Callable[[], Book | None] | None = None
+        self.doubt: str | None = None
         self.last: LastTrade | None = None
         self.bars: dict[Interval, dict[int, Bar]] = {interval: {} for interval in INTERVALS}
         self.told_quote: Quote | None = None
         self.told_book = Book()
+        self.told_doubt: str | None = None
         self.told_q: int | None = None
         self.told_last: LastTrade | None = None
         self.told_bars: dict[Interval, Bars] = {}
@@ -98,6 +104,7 @@ class Publisher:
         self._told_at: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._heard_at: dict[str, float] = {}
+        self._watched: dict[str, VenueState] = {}
         self._q = clock.now_micros()
         """Starts at the wall clock, so that it also grows across restarts."""
 
@@ -112,8 +119,29 @@ class Publisher:
         self, symbol: str, *, bids: Sequence[Level], asks: Sequence[Level], venue_time_ns: int
     ) -> None:
         known = self._symbol(symbol)
-        known.book = Book(tuple(bids), tuple(asks), venue_time_ns)
+        known.book, known.read_book, known.doubt = Book(tuple(bids), tuple(asks), venue_time_ns), None, None
         self._schedule(book_subject(symbol), STATE_INTERVAL_SECONDS, lambda: self._encode_book(symbol, known))
+
+    def follow_book(self, symbol: str, read: Callable[[], Book | None]) -> None:
+        """A book changed that is kept elsewhere: `read` is asked when its turn to be told comes.
+
+        None means that it is not right at that moment, and nothing is told.
+        """
+        known = self._symbol(symbol)
+        known.read_book, known.doubt = read, None
+        self._schedule(book_subject(symbol), STATE_INTERVAL_SECONDS, lambda: self._encode_book(symbol, known))
+
+    def withdraw_book(self, symbol: str, doubt: str) -> None:
+        """What was told of the book and the best prices is not proven any more: everybody hears it at once.
+
+        The next book is told whole.
+        """
+        known = self._symbol(symbol)
+        known.doubt, known.read_book, known.book = doubt, None, Book()
+        now = self._clock.now_micros()
+        known.quote = Quote(symbol, 0, now * 1000, 0, 0, 0, 0, 0)
+        self._tell_at_once(book_subject(symbol), lambda: self._encode_book(symbol, known))
+        self._tell_at_once(quotes_subject(symbol), lambda: self._encode_quote(known))
 
     def publish_last(self, batch: TradeBatch) -> None:
         """Take in the newest of some recorded trades."""
@@ -148,6 +176,10 @@ class Publisher:
     def close_venue(self, venue: str) -> None:
         self._heard_at[venue] = float("-inf")
 
+    def set_venue(self, venue: str, state: VenueState) -> None:
+        """For a venue that is watched elsewhere: its state is what was said last, however long ago."""
+        self._watched[venue] = state
+
     async def run(self) -> None:
         """Send until cancelled: state as it becomes due, the status every second, snapshots on request."""
         responder = await self._bus.respond(snapshot_subject("*"), self._answer_snapshot)
@@ -175,15 +207,15 @@ class Publisher:
                 list(book.bids),
                 list(book.asks),
                 self._clock.now_micros(),
+                known.told_doubt,
             )
         return MarketSnapshot(
             symbol, known.told_quote, whole, known.told_last, list(known.told_bars.values())
         )
 
     def status(self) -> MarketStatus:
-        venues = [
-            VenueStatus(venue, self._state(heard_at)) for venue, heard_at in sorted(self._heard_at.items())
-        ]
+        states = {venue: self._state(heard_at) for venue, heard_at in self._heard_at.items()} | self._watched
+        venues = [VenueStatus(venue, state) for venue, state in sorted(states.items())]
         return MarketStatus(venues, self._clock.now_micros())
 
     def _symbol(self, symbol: str) -> _Symbol:
@@ -210,6 +242,13 @@ class Publisher:
             self._mark_ready(subject)
         else:
             self._timers[subject] = loop.call_later(wait_seconds, self._mark_ready, subject)
+
+    def _tell_at_once(self, subject: str, make: Callable[[], bytes | None]) -> None:
+        timer = self._timers.get(subject)
+        if timer is not None:
+            timer.cancel()
+        self._due[subject] = make
+        self._mark_ready(subject)
 
     def _mark_ready(self, subject: str) -> None:
         self._timers.pop(subject, None)
@@ -253,11 +292,16 @@ class Publisher:
         return encode(known.told_quote)
 
     def _encode_book(self, symbol: str, known: _Symbol) -> bytes | None:
-        book, told, previous_q = known.book, known.told_book, known.told_q
+        book = known.read_book() if known.read_book is not None else known.book
+        if book is None:
+            return None
+        told, previous_q = known.told_book, known.told_q
+        if known.doubt != known.told_doubt:
+            told, previous_q = Book(), None
         bids, asks = changed_levels(told.bids, book.bids), changed_levels(told.asks, book.asks)
         if previous_q is not None and not bids and not asks:
             return None
-        known.told_book, known.told_q = book, self._next_q()
+        known.told_book, known.told_q, known.told_doubt = book, self._next_q(), known.doubt
         delta = BookDelta(
             symbol,
             known.told_q,
@@ -267,6 +311,7 @@ class Publisher:
             bids,
             asks,
             self._clock.now_micros(),
+            known.doubt,
         )
         return encode(delta)
 

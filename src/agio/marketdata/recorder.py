@@ -60,8 +60,10 @@ class Recorder:
         self._publisher = publisher
         self._fence = fence
 
-    async def append(self, symbol: str, trades: Sequence[Trade]) -> TradeBatch:
-        recorded = await self.write(symbol, trades)
+    async def append(
+        self, symbol: str, trades: Sequence[Trade], *, received_us: int | None = None
+    ) -> TradeBatch:
+        recorded = await self.write(symbol, trades, received_us=received_us)
         await self.announce(recorded)
         return recorded.batch
 
@@ -72,13 +74,16 @@ class Recorder:
         also: InSameTransaction = _nothing_else,
         *,
         rewind_to_ns: int | None = None,
+        received_us: int | None = None,
     ) -> Recorded:
         """Make trades durable in one transaction together with what `also` does; tells nobody.
+
+        `received_us` is when they came, now by default.
 
         Any exception of an attempt means "outcome unknown": the table is read to learn it, and the attempt
         repeated only when nothing of it is there.
         """
-        attempt = _Attempt(self._clock.now_micros())
+        attempt = _Attempt(self._clock.now_micros() if received_us is None else received_us)
         while True:
             try:
                 async with self._database.transaction() as tx:

@@ -1,5 +1,7 @@
 """Market data as JSON text: what REST and the streams show of it, written in one place."""
 
+from typing import Literal
+
 import msgspec
 
 from agio.kernel.money import format_decimal
@@ -13,6 +15,19 @@ _REMEMBERED_PRICES = 4096
 
 
 _CORRECTIONS = ["", *(f',"correction":"{name}"' for name in CORRECTION_NAMES[1:])]
+
+
+class TradePayload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A trade as `TradeWriter` writes it."""
+
+    price: str
+    size: str
+    side: Literal["buy", "sell"] | None
+    """The aggressor's, where the venue tells it."""
+    venue_time: str
+    id: str | None
+    correction: Literal["replaces", "cancels"] | None = None
+    """What it does to the earlier trade of the same id; absent for a trade that is none."""
 
 
 class QuoteView(msgspec.Struct, frozen=True):

@@ -5,8 +5,16 @@ from typing import Literal
 
 import msgspec
 
-from agio.kernel.time import from_nanos
-from agio.marketdata.events import CORRECTION_NAMES, SIDE_NAMES, BookDelta, Quote, VenueState
+from agio.kernel.time import format_micros, from_nanos
+from agio.marketdata.events import (
+    CORRECTION_NAMES,
+    SIDE_NAMES,
+    BookDelta,
+    BookSource,
+    FeedSource,
+    Quote,
+    VenueState,
+)
 from agio.marketdata.model import Instrument, InstrumentStatus
 from agio.marketdata.rendering import QuoteView, TradeWriter, view_levels, view_quote
 from agio.marketdata.replays.model import Replay, ReplayState
@@ -190,10 +198,113 @@ class VenueView(msgspec.Struct, frozen=True):
     state: VenueState
 
 
+class SourceSymbolView(msgspec.Struct, frozen=True):
+    """One symbol of a live source."""
+
+    symbol: str
+    venue_symbol: str
+    state: VenueState
+    """`live`: the source is, and the book is proven right."""
+    book: str
+    """`ok`, or why it is not served: `gap`, `bad_checksum`, `crossed`."""
+    reason: str | None
+    since: str
+    """Since when `book` is so."""
+    trading: str
+    """The venue's trading state, `unknown` where it tells none."""
+    last_message_age_ms: int | None
+    skew_ms: float | None
+    gaps: int
+    resyncs: int
+    bad_checksums: int
+    crossed: int
+    reconnects: int
+    stale_ms: int
+    """For how long there was no proven book since the first one."""
+    trades: int
+    duplicates: int
+
+    @classmethod
+    def of(cls, one: BookSource) -> "SourceSymbolView":
+        return cls(
+            symbol=one.symbol,
+            venue_symbol=one.venue_symbol,
+            state=one.state,
+            book=one.book,
+            reason=one.reason,
+            since=format_micros(one.since_us),
+            trading=one.trading,
+            last_message_age_ms=one.age_ms,
+            skew_ms=_milliseconds(one.skew_ns),
+            gaps=one.gaps,
+            resyncs=one.resyncs,
+            bad_checksums=one.bad_checksums,
+            crossed=one.crossed,
+            reconnects=one.reconnects,
+            stale_ms=one.stale_ms,
+            trades=one.trades,
+            duplicates=one.duplicates,
+        )
+
+
+class SourceView(msgspec.Struct, frozen=True):
+    """A live source: a venue behind one connection of the engine. Counters start with the engine."""
+
+    source: str
+    state: VenueState
+    phase: str
+    """`connecting`, `live`, `stale` or `closed`."""
+    since: str
+    last_message_age_ms: int | None
+    skew_ms: float | None
+    """Our clock less the venue's, distance included: the median of the newest messages."""
+    stale_ms: int
+    messages: int
+    gaps: int
+    resyncs: int
+    bad_checksums: int
+    crossed: int
+    reconnects: int
+    stale_count: int
+    malformed: int
+    duplicates: int
+    last_error: str | None
+    symbols: list[SourceSymbolView]
+
+    @classmethod
+    def of(cls, one: FeedSource) -> "SourceView":
+        return cls(
+            source=one.source,
+            state=one.state,
+            phase=one.phase,
+            since=format_micros(one.since_us),
+            last_message_age_ms=one.age_ms,
+            skew_ms=_milliseconds(one.skew_ns),
+            stale_ms=one.stale_ms,
+            messages=one.messages,
+            gaps=one.gaps,
+            resyncs=one.resyncs,
+            bad_checksums=one.bad_checksums,
+            crossed=one.crossed,
+            reconnects=one.reconnects,
+            stale_count=one.stale_count,
+            malformed=one.malformed,
+            duplicates=one.duplicates,
+            last_error=one.last_error,
+            symbols=[SourceSymbolView.of(symbol) for symbol in one.symbols],
+        )
+
+
+def _milliseconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else round(nanoseconds / 1e6, 3)
+
+
 class MarketStatusView(msgspec.Struct, frozen=True):
     """`live`: heard of within 5 seconds; `stale`: silent; `closed`: its trading has ended."""
 
     market: str
     venues: list[VenueView]
+    sources: list[SourceView]
+    """Live sources; empty where none is followed."""
     replay: ReplayView | None
     """The one that plays, else the newest."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from agio.kernel.page import Page, check_limit
 from agio.kernel.problem import InvalidRequest
-from agio.marketdata.errors import MarketDataUnavailable, NoMarketData
+from agio.marketdata.errors import BookDoubtful, MarketDataUnavailable, NoMarketData
 from agio.marketdata.events import BookDelta, MarketSnapshot, Quote
 from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory
@@ -17,6 +17,7 @@ from agio.marketdata.schemas import (
     InstrumentView,
     MarketStatusView,
     ReplayView,
+    SourceView,
     SymbolQuote,
     TradeView,
     VenueView,
@@ -82,13 +83,15 @@ class MarketDataService:
         return SymbolQuote.of(quote, instrument)
 
     async def book(self, symbol: str, depth: int) -> BookView:
-        """Raises NoMarketData where none was told, MarketDataUnavailable without an engine."""
+        """Raises NoMarketData where none was told, BookDoubtful, MarketDataUnavailable without an engine."""
         if not 1 <= depth <= MAX_DEPTH:
             raise InvalidRequest(f"depth must be between 1 and {MAX_DEPTH}", extra={"field": "depth"})
         instrument = await self._instruments.instrument(symbol)
         book: BookDelta | None = (await self._snapshot(symbol)).book
         if book is None:
             raise NoMarketData(f"no book has been published for {symbol}")
+        if book.doubt is not None:
+            raise BookDoubtful(f"the book of {symbol} is not proven right: {book.doubt}")
         return BookView.of(book, instrument, depth)
 
     async def status(self) -> MarketStatusView:
@@ -96,6 +99,7 @@ class MarketDataService:
         return MarketStatusView(
             self._settings.market,
             [VenueView(one.venue, one.state) for one in self._view.venues()],
+            [SourceView.of(one) for one in self._view.feeds()],
             ReplayView.of(replay) if replay is not None else None,
         )
 

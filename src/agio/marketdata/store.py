@@ -104,6 +104,28 @@ async def save_instruments(tx: Transaction, instruments: Sequence[Instrument]) -
     )
 
 
+async def save_live_instruments(tx: Transaction, instruments: Sequence[Instrument]) -> None:
+    """The same for those of live venues: their steps may change, their scales never do."""
+    await save_instruments(tx, instruments)
+    await tx.execute_many(
+        "update marketdata.instrument set tick_size = %s, lot_size = %s"
+        " where symbol = %s and status = 'data_only' and price_scale = %s and quantity_scale = %s"
+        " and (tick_size, lot_size) <> (%s, %s)",
+        [
+            (
+                one.tick_size,
+                one.lot_size,
+                one.symbol,
+                one.price_scale,
+                one.quantity_scale,
+                one.tick_size,
+                one.lot_size,
+            )
+            for one in instruments
+        ],
+    )
+
+
 async def read_instruments(tx: Transaction) -> list[Instrument]:
     return await tx.fetch(Instrument, f"select {_INSTRUMENT} from marketdata.instrument order by symbol")
 

@@ -23,11 +23,20 @@ from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.model import Instrument
-from agio.marketdata.rendering import TradeWriter, view_bar, view_levels, view_quote
+from agio.marketdata.rendering import (
+    BarView,
+    QuoteView,
+    TradePayload,
+    TradeWriter,
+    view_bar,
+    view_levels,
+    view_quote,
+)
 from agio.platform.channels import (
     ChannelClass,
     ChannelHandle,
     ChannelKind,
+    PayloadType,
     Push,
     Subscriber,
     UnknownChannel,
@@ -64,6 +73,7 @@ class TradesChannel:
     name: ClassVar[str] = "trades"
     channel_class: ClassVar[ChannelClass] = ChannelClass.LOG
     scope: ClassVar[str] = _SCOPE
+    payload: ClassVar[PayloadType] = TradePayload
 
     def __init__(self, history: TradeTable, instruments: InstrumentDirectory) -> None:
         self._history = history
@@ -134,6 +144,7 @@ class QuotesChannel:
     name: ClassVar[str] = "quotes"
     channel_class: ClassVar[ChannelClass] = ChannelClass.STATE
     scope: ClassVar[str] = _SCOPE
+    payload: ClassVar[PayloadType] = QuoteView
 
     def __init__(self, instruments: InstrumentDirectory, view: MarketView) -> None:
         self._instruments = instruments
@@ -155,15 +166,20 @@ class QuotesHandle(_StateHandle):
         return Push(quote.q, quote.told_us, _json(view_quote(quote, self._instrument)))
 
 
-class _Levels(msgspec.Struct):
+class BookLevels(msgspec.Struct, omit_defaults=True):
+    """Levels as [price, size]; a delta's size of \"0\" deletes its level."""
+
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+    doubt: str | None = None
+    """Why there is no book just now; then both sides are empty, and the next book comes whole."""
 
 
 class BookChannel:
     name: ClassVar[str] = "book"
     channel_class: ClassVar[ChannelClass] = ChannelClass.BOOK
     scope: ClassVar[str] = _SCOPE
+    payload: ClassVar[PayloadType] = BookLevels
 
     def __init__(self, instruments: InstrumentDirectory, view: MarketView) -> None:
         self._instruments = instruments
@@ -183,7 +199,9 @@ class BookHandle(_StateHandle):
         return [self._push(snapshot.book)] if snapshot is not None and snapshot.book is not None else []
 
     def _push(self, delta: BookDelta) -> Push:
-        levels = _Levels(view_levels(delta.bids, self._instrument), view_levels(delta.asks, self._instrument))
+        levels = BookLevels(
+            view_levels(delta.bids, self._instrument), view_levels(delta.asks, self._instrument), delta.doubt
+        )
         is_whole = delta.p is None
         return Push(delta.q, delta.told_us, _json(levels), p=delta.p, crc=delta.crc, snapshot=is_whole)
 
@@ -192,6 +210,7 @@ class BarsChannel:
     name: ClassVar[str] = "bars"
     channel_class: ClassVar[ChannelClass] = ChannelClass.STATE
     scope: ClassVar[str] = _SCOPE
+    payload: ClassVar[PayloadType] = BarView
 
     def __init__(self, instruments: InstrumentDirectory, view: MarketView) -> None:
         self._instruments = instruments

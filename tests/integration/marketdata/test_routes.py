@@ -128,6 +128,11 @@ class TestTrades:
             ({"limit": 0}, "invalid_request"),
             ({"limit": 1001}, "invalid_request"),
             ({"limit": "x"}, "invalid_request"),
+            *[
+                ({"limit": text}, "invalid_request")
+                for text in ("1e2", "1_0", " 5", "+5", "5.0", "0x5", "\u0665", "")
+            ],
+            ({"after_seq": "1e2"}, "invalid_request"),
             ({"after_seq": -1}, "invalid_request"),
             ({"after_seq": 10**30}, "invalid_request"),
             ({"start": "yesterday"}, "invalid_request"),

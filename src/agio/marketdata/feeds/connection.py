@@ -12,6 +12,7 @@ from agio.marketdata.feeds.connector import Connector, FetchBook, SendFrame, Ste
 from agio.marketdata.feeds.pacing import ResyncPlan
 from agio.marketdata.feeds.port import Counters
 from agio.marketdata.feeds.requests import RequestFailed, get
+from agio.marketdata.feeds.runner import ConnectionLost, ConnectionStale
 from agio.marketdata.feeds.settings import FeedSettings
 from agio.marketdata.feeds.skew import ClockSkew
 from agio.marketdata.feeds.telling import apply_and_tell
@@ -19,18 +20,6 @@ from agio.marketdata.normalised import Malformed, Message, Subscription, Verdict
 from agio.platform.clock import Clock
 
 Tell = Callable[[Sequence[Message], Sequence[Judgement]], Awaitable[None]]
-
-
-class ConnectionLost(Exception):
-    """The connection ended, or is given up; says why, and how long the venue wants us to wait."""
-
-    def __init__(self, reason: str, retry_after_seconds: float = 0.0) -> None:
-        super().__init__(reason)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class ConnectionStale(ConnectionLost):
-    """Nothing came for too long."""
 
 
 class Connection:
@@ -173,6 +162,8 @@ class Connection:
                 )
         if again:
             self._counters.resyncs += len(again)
+            for symbol in again:
+                self._counters.resyncs_of[symbol] = self._counters.resyncs_of.get(symbol, 0) + 1
             await self._take_steps(self._connector.resnapshot(again))
 
     async def _take_steps(self, steps: Sequence[Step]) -> None:

@@ -48,6 +48,8 @@ class Counters(msgspec.Struct):
     crossed: int = 0
     resyncs: int = 0
     """Snapshots asked for after the first one of a connection."""
+    resyncs_of: dict[str, int] = msgspec.field(default_factory=dict)
+    """The same by symbol."""
     connects: int = 0
     """Attempts, whether they succeeded or not."""
     reconnects: int = 0

@@ -313,6 +313,80 @@ class BinanceSide(VenueSide):
         return None
 
 
+class BitstampSide(VenueSide):
+    """Books begin with a REST snapshot that a client takes when it likes: the market does not wait for it."""
+
+    name = "BITSTAMP"
+
+    def __init__(self, recording: Recording, symbols: list[str], limit: int | None = None) -> None:
+        self.last: dict[str, str] = {}
+        super().__init__(recording, symbols, limit)
+
+    def _read(self, recording: Recording) -> Iterator[MarketFrame]:
+        for answer in recording.answers("/order_book/"):
+            symbol = answer.address.rpartition("/")[2]
+            if symbol in self.references:
+                body = json.loads(answer.data)
+                self.put(symbol, two_sides(body, "bids", "asks"))
+                self.last[symbol] = body["microtimestamp"]
+        yield from super()._read(recording)
+
+    def advance(self, frame: MarketFrame) -> None:
+        """Differences from before the recorded snapshot change nothing: it has them already."""
+        if frame.channel == "book":
+            moment = json.loads(frame.text)["data"]["microtimestamp"]
+            if int(moment) > int(self.last[frame.symbol]):
+                self.last[frame.symbol] = moment
+                super().advance(frame)
+
+    def route(self, message: Any) -> tuple[str, str]:
+        channel, _, symbol = message.get("channel", "").rpartition("_")
+        if message["event"] not in ("data", "trade"):
+            return "", ""
+        return {"diff_order_book": "book", "live_trades": "trades"}.get(channel, ""), symbol
+
+    def rest(self, path: str) -> str | None:
+        if path.endswith("/markets/"):
+            return self._markets()
+        if "/order_book/" not in path:
+            return None
+        symbol = urlsplit(path).path.strip("/").rpartition("/")[2]
+        bids, asks = self.rows(symbol)
+        moment = self.last[symbol]
+        return json.dumps({"timestamp": moment[:10], "microtimestamp": moment, "bids": bids, "asks": asks})
+
+    def _markets(self) -> str:
+        """The recorded pairs in the form in which the venue tells them since."""
+        (body,) = (body for path, body in self.answers.items() if "trading-pairs-info" in path)
+        return json.dumps(
+            [
+                {
+                    **pair,
+                    "market_symbol": pair["url_symbol"],
+                    "market_type": "SPOT",
+                    "minimum_order_value": pair["minimum_order"].partition(" ")[0],
+                    "base_currency": pair["name"].partition("/")[0],
+                    "counter_currency": pair["name"].partition("/")[2],
+                }
+                for pair in json.loads(body)
+            ]
+        )
+
+    def read_request(self, text: str) -> Request | None:
+        message = json.loads(text)
+        channel, _, symbol = message["data"]["channel"].rpartition("_")
+        kind = {"diff_order_book": "book", "live_trades": "trades"}[channel]
+        return Request(message["event"] == "bts:subscribe", kind, [symbol])
+
+    def acknowledge(self, request: Request, text: str) -> list[str]:
+        done = "subscription" if request.is_subscribe else "unsubscription"
+        channel = json.loads(text)["data"]["channel"]
+        return [json.dumps({"event": f"bts:{done}_succeeded", "channel": channel, "data": {}})]
+
+    def snapshot(self, symbol: str) -> str | None:
+        return None
+
+
 SIDES: dict[str, type[VenueSide]] = {
-    side.name: side for side in (KrakenSide, OkxSide, CoinbaseSide, BinanceSide)
+    side.name: side for side in (KrakenSide, OkxSide, CoinbaseSide, BinanceSide, BitstampSide)
 }

@@ -20,7 +20,7 @@ from agio.marketdata.feeds.coinbase import CoinbaseConnector
 from agio.marketdata.feeds.connector import Connector, Endpoints
 from agio.marketdata.feeds.kraken import KrakenConnector
 from agio.marketdata.feeds.okx import OkxConnector
-from agio.marketdata.feeds.port import Delivery, FeedState
+from agio.marketdata.feeds.port import Delivery, Feed, FeedState
 from agio.marketdata.feeds.requests import fetch_instruments
 from agio.marketdata.feeds.settings import FeedSettings
 from agio.marketdata.feeds.supervisor import SupervisedFeed
@@ -96,7 +96,11 @@ class World:
         self.pauses: list[float] = []
         self.connects_at: list[float] = []
         self.believer = Believer(self)
-        self.feed: SupervisedFeed
+        self.feed: Feed
+
+    def theirs(self, instrument: Instrument) -> str:
+        """The replayed venue's name of it."""
+        return instrument.venue_symbol
 
     async def sleep(self, seconds: float) -> None:
         """The time between connections passes at once."""
@@ -108,7 +112,7 @@ class World:
         """The venue's book stood like this at some time, and what the feed serves is the same."""
         instrument = self.instruments[symbol]
         bids, asks = in_decimals(book, instrument, TOP)
-        assert (tuple(bids), tuple(asks)) in self.server.side.seen[instrument.venue_symbol]
+        assert (tuple(bids), tuple(asks)) in self.server.side.seen[self.theirs(instrument)]
         served = self.feed.good(symbol)
         assert served is not None
         assert served.depth(TOP) == book.depth(TOP)
@@ -117,7 +121,7 @@ class World:
         """Whether the believer's books are the reference's."""
         for symbol, instrument in self.instruments.items():
             book = self.believer.books.get(symbol)
-            reference = self.server.side.references[instrument.venue_symbol]
+            reference = self.server.side.references[self.theirs(instrument)]
             if book is None or in_decimals(book, instrument, depth) != reference.top(depth):
                 return False
         return True

@@ -153,6 +153,9 @@ def raw_changes(venue: str, frame: str) -> list[tuple[str, bool, list[Change]]]:
             ]
         case "BINANCE" if "@depth" in message.get("stream", ""):
             return [(message["data"]["s"], False, two_sides(message["data"], "b", "a"))]
+        case "BITSTAMP" if message.get("event") == "data":
+            symbol = message["channel"].rpartition("_")[2]
+            return [(symbol, False, two_sides(message["data"], "bids", "asks"))]
     return []
 
 
