@@ -12,8 +12,11 @@ export const AUTHENTICATION_FAILURES = 3;
  */
 export class Backoff {
   private attempt = 0;
+  private readonly random: () => number;
 
-  constructor(private readonly random: () => number = Math.random) {}
+  constructor(random: () => number = Math.random) {
+    this.random = random;
+  }
 
   /** Seconds to wait now; never less than the server asked for. */
   nextDelay(atLeastSeconds = 0): number {
@@ -42,5 +45,24 @@ export class AuthenticationBreaker {
 
   succeeded(): void {
     this.failures = 0;
+  }
+}
+
+/** When to ask again for a channel that went wrong: at once, then with a backoff until it is healthy again. */
+export class Repairs {
+  private readonly backoff: Backoff;
+  private asked = Number.NEGATIVE_INFINITY;
+
+  constructor(random: () => number) {
+    this.backoff = new Backoff(random);
+  }
+
+  /** Seconds to wait before the next attempt; `now` in milliseconds. */
+  nextDelay(now: number, atLeastSeconds = 0): number {
+    const quietSeconds = (now - this.asked) / 1000;
+    this.backoff.wasHealthy(quietSeconds);
+    const delay = quietSeconds >= HEALTHY_SECONDS ? atLeastSeconds : this.backoff.nextDelay(atLeastSeconds);
+    this.asked = now + delay * 1000;
+    return delay;
   }
 }

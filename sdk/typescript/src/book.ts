@@ -13,12 +13,15 @@ export interface Level {
 
 /** Bids and asks of one symbol. `isValid` is false from a gap or a wrong checksum until the next snapshot. */
 export class Book {
+  readonly symbol: string;
   isValid = false;
   sequence = 0;
-  private readonly bidSide = new Side((left, right) => right - left);
-  private readonly askSide = new Side((left, right) => left - right);
+  private readonly bidSide = new Side(-1n);
+  private readonly askSide = new Side(1n);
 
-  constructor(readonly symbol: string) {}
+  constructor(symbol: string) {
+    this.symbol = symbol;
+  }
 
   /** Best bid first. */
   bids(depth = CHECKED_LEVELS): readonly Level[] {
@@ -61,6 +64,7 @@ export class Book {
   }
 
   private change(levels: BookLevels, sequence: number, checksum: number | undefined): boolean {
+    this.isValid = false;
     this.bidSide.set(levels.bids ?? []);
     this.askSide.set(levels.asks ?? []);
     this.sequence = sequence;
@@ -69,59 +73,82 @@ export class Book {
   }
 }
 
+interface Entry {
+  /** The price as a whole number of the side's smallest unit, negated on the bid side: the best comes first. */
+  readonly key: bigint;
+  readonly level: Level;
+}
+
+const DECIMAL = /^-?\d{1,38}(?:\.\d{1,38})?$/;
+
 /**
- * One side of a book. Levels are found by their integer digits at the side's own number of decimals, so that
- * "1.5" and "1.50" are one price; the digits of any listed price are far below 2^53.
+ * One side of a book, sorted, best first. Prices are compared as exact integers at the side's own number of
+ * decimals, so that "1.5" and "1.50" are one price, whatever their length.
  */
 class Side {
-  private readonly levels = new Map<number, Level>();
-  private sorted: number[] | null = [];
+  private readonly sign: bigint;
+  private levels: Entry[] = [];
   private decimals = 0;
 
-  constructor(private readonly order: (left: number, right: number) => number) {}
+  constructor(sign: bigint) {
+    this.sign = sign;
+  }
 
   clear(): void {
-    this.levels.clear();
-    this.sorted = [];
+    this.levels = [];
+    this.decimals = 0;
   }
 
   top(depth: number): Level[] {
-    this.sorted ??= [...this.levels.keys()].sort(this.order);
-    return this.sorted.slice(0, depth).map((key) => this.levels.get(key) as Level);
+    return this.levels.slice(0, depth).map((entry) => entry.level);
   }
 
+  /** Throws RangeError for what is no plain decimal number. */
   set(levels: readonly (readonly [string, string])[]): void {
     for (const [price, size] of levels) {
+      if (!DECIMAL.test(price) || !DECIMAL.test(size)) throw new RangeError("a level of a book is two decimal numbers");
       const key = this.key(price);
+      const index = this.find(key);
+      const isKnown = this.levels[index]?.key === key;
       if (isZero(size)) {
-        if (this.levels.delete(key)) this.sorted = null;
+        if (isKnown) this.levels.splice(index, 1);
       } else {
-        if (!this.levels.has(key)) this.sorted = null;
-        this.levels.set(key, { price, size });
+        this.levels.splice(index, isKnown ? 1 : 0, { key, level: { price, size } });
       }
     }
   }
 
-  private key(price: string): number {
+  /** The place of a key: its own, or where it would be put in. */
+  private find(key: bigint): number {
+    let low = 0;
+    let high = this.levels.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.levels[middle] as Entry).key < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  private key(price: string): bigint {
     const point = price.indexOf(".");
     const decimals = point < 0 ? 0 : price.length - point - 1;
     if (decimals > this.decimals) this.widen(decimals);
-    return Number(price.replace(".", "") + "0".repeat(this.decimals - decimals));
+    return this.sign * BigInt(price.replace(".", "") + "0".repeat(this.decimals - decimals));
   }
 
   private widen(decimals: number): void {
-    const known = [...this.levels.values()];
+    const factor = 10n ** BigInt(decimals - this.decimals);
     this.decimals = decimals;
-    this.levels.clear();
-    this.sorted = null;
-    for (const level of known) this.levels.set(this.key(level.price), level);
+    this.levels = this.levels.map(({ key, level }) => ({ key: key * factor, level }));
   }
 }
 
 function isZero(size: string): boolean {
-  return /^0*\.?0*$/.test(size);
+  return /^-?0+(?:\.0*)?$/.test(size);
 }
 
+/** The digits that a checksum counts: no point, no zeros in front. */
 function digits(text: string): string {
   return text.replace(".", "").replace(/^0+/, "");
 }

@@ -1,11 +1,16 @@
 /** The REST side: one method per verb of the API, and the door to the streams. */
 
 import { Backoff } from "./backoff.ts";
+import { Connections } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import { ApiError, OutcomeUnknown, type ProblemMembers } from "./errors.ts";
+import { EventReader, type EventOptions } from "./events.ts";
 import { Ledger } from "./ledger.ts";
+import { Market } from "./market.ts";
 import type * as model from "./models.ts";
-import { Stream, type StreamEvents } from "./stream.ts";
+import { pathOf } from "./rest.ts";
+import { Stream } from "./stream.ts";
+import type { GetCredential, StreamOptions } from "./stream_options.ts";
 
 const ATTEMPTS = 4;
 const TRY_AGAIN: ReadonlySet<number> = new Set([429, 502, 503]);
@@ -17,13 +22,21 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 export interface AgioOptions {
   /** Origin of the server, such as `https://localhost:8443`; a page served by it leaves it out. */
   readonly url?: string;
-  readonly apiKey: string;
+  /** A key, or what gives the present one when keys are rotated. */
+  readonly apiKey: string | (() => string | Promise<string>);
   readonly fetch?: Fetch;
 }
 
-interface Call {
+/** Who a stream says it is: single-use tickets (the default), the key itself, or what a callback gives. */
+export interface AgioStreamOptions extends StreamOptions {
+  readonly credential?: "ticket" | "token" | GetCredential;
+}
+
+export interface Call {
   readonly query?: Query;
   readonly body?: object;
+  readonly accept?: string;
+  readonly timeoutMs?: number;
   readonly idempotencyKey?: string;
   readonly isRepeatable: boolean;
 }
@@ -40,20 +53,42 @@ export class Agio {
   readonly ledger: Ledger;
   /** Vaults, transfer requests and their controls. */
   readonly custody: Custody;
-  private readonly apiKey: string;
+  /** History of the market: trades, quotes and bars of any age, as lists and as files. */
+  readonly market: Market;
+  /** Who of the organisation is connected to the streams. */
+  readonly connections: Connections;
+  private readonly apiKey: () => string | Promise<string>;
   private readonly fetch: Fetch;
 
   constructor(options: AgioOptions) {
     this.url = (options.url ?? globalThis.location.origin).replace(/\/+$/, "");
     this.ledger = new Ledger(this);
     this.custody = new Custody(this);
-    this.apiKey = options.apiKey;
+    this.market = new Market(this);
+    this.connections = new Connections(this);
+    const { apiKey } = options;
+    this.apiKey = typeof apiKey === "string" ? () => apiKey : apiKey;
     this.fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   }
 
-  /** A new multiplexed stream, opened at its first subscription. It signs in with single-use tickets. */
-  stream(events: StreamEvents = {}): Stream {
-    return new Stream(`${this.url.replace(/^http/, "ws")}/stream`, () => this.streamTicket(), events);
+  /** A new multiplexed stream, opened at its first subscription. No credential is ever in its address. */
+  stream(options: AgioStreamOptions = {}): Stream {
+    const { credential = "ticket", ...rest } = options;
+    return new Stream(`${this.url.replace(/^http/, "ws")}/stream`, this.credentialOf(credential), rest);
+  }
+
+  /** Up to 50 channels as server-sent events, for `for await`; the key goes in a header. */
+  events(channels: readonly string[], options: EventOptions = {}): EventReader {
+    const query = channels.map((channel) => `ch=${encodeURIComponent(channel)}`).join("&");
+    const open = async (lastEventId: string, signal: AbortSignal) => {
+      const headers: Record<string, string> = { Accept: "text/event-stream" };
+      if (lastEventId !== "") headers["Last-Event-ID"] = lastEventId;
+      headers["Authorization"] = `Bearer ${await this.apiKey()}`;
+      const response = await this.fetch(`${this.url}/stream/sse?${query}`, { headers, signal, cache: "no-store" });
+      if (!response.ok || response.body === null) throw await refusalOf(response);
+      return response.body;
+    };
+    return new EventReader(open, options);
   }
 
   async streamTicket(): Promise<string> {
@@ -61,6 +96,12 @@ export class Agio {
       isRepeatable: false,
     });
     return answer.ticket;
+  }
+
+  private credentialOf(credential: "ticket" | "token" | GetCredential): GetCredential {
+    if (credential === "ticket") return () => this.streamTicket();
+    if (credential === "token") return async () => ({ token: await this.apiKey() });
+    return credential;
   }
 
   me(): Promise<model.Me> {
@@ -82,15 +123,15 @@ export class Agio {
     symbol: string,
     query: { after_seq?: number; limit?: number; cursor?: string } = {},
   ): Promise<model.Page<model.Trade>> {
-    return this.get(`/api/market/${symbol}/trades`, query);
+    return this.get(`/api/market/${pathOf(symbol)}/trades`, query);
   }
 
   latestTrade(symbol: string): Promise<model.Trade> {
-    return this.get(`/api/market/${symbol}/trades/latest`);
+    return this.get(`/api/market/${pathOf(symbol)}/trades/latest`);
   }
 
   quote(symbol: string): Promise<model.Quote> {
-    return this.get(`/api/market/${symbol}/quote`);
+    return this.get(`/api/market/${pathOf(symbol)}/quote`);
   }
 
   /** Candles, ascending; without `start` the newest ones. */
@@ -99,7 +140,7 @@ export class Agio {
     interval: model.Interval = "1m",
     query: { start?: string; end?: string; limit?: number; cursor?: string } = {},
   ): Promise<model.Page<model.Bar>> {
-    return this.get(`/api/market/${symbol}/bars`, { interval, ...query });
+    return this.get(`/api/market/${pathOf(symbol)}/bars`, { interval, ...query });
   }
 
   // Accounts
@@ -109,7 +150,7 @@ export class Agio {
   }
 
   async balances(accountId: string): Promise<readonly model.Balance[]> {
-    return (await this.get<model.Page<model.Balance>>(`/api/accounts/${accountId}/balances`)).items;
+    return (await this.get<model.Page<model.Balance>>(`/api/accounts/${pathOf(accountId)}/balances`)).items;
   }
 
   /** Move money over the sandbox rail; `key` makes a repetition harmless. */
@@ -151,7 +192,7 @@ export class Agio {
 
   /** Ask for cancellation; the stream tells when the venue has confirmed it. */
   cancelOrder(orderId: string): Promise<model.Order> {
-    return this.request("DELETE", `/api/orders/${orderId}`, { isRepeatable: true });
+    return this.request("DELETE", `/api/orders/${pathOf(orderId)}`, { isRepeatable: true });
   }
 
   executions(
@@ -173,11 +214,11 @@ export class Agio {
   }
 
   async positions(portfolioId: string): Promise<readonly model.Position[]> {
-    return (await this.get<model.Page<model.Position>>(`/api/portfolios/${portfolioId}/positions`)).items;
+    return (await this.get<model.Page<model.Position>>(`/api/portfolios/${pathOf(portfolioId)}/positions`)).items;
   }
 
   portfolioAnalytics(portfolioId: string, query: Query = {}): Promise<model.Analytics> {
-    return this.get(`/api/portfolios/${portfolioId}/analytics`, query);
+    return this.get(`/api/portfolios/${pathOf(portfolioId)}/analytics`, query);
   }
 
   // The request itself
@@ -199,42 +240,59 @@ export class Agio {
   }
 
   /**
-   * Send a request and decode its answer.
+   * Send a request and decode its answer; undefined where it has none.
    *
    * Throws ApiError for a refusal, OutcomeUnknown when nobody can tell whether it took effect.
    */
-  async request<T>(method: string, path: string, call: Call): Promise<T> {
+  request<T>(method: string, path: string, call: Call): Promise<T> {
+    return this.repeat(method, path, call, async (response) => {
+      const text = await response.text();
+      return (text === "" ? undefined : JSON.parse(text)) as T;
+    });
+  }
+
+  /** Read something that is not JSON; `read` gets the answer once it is there. Throws as `request` does. */
+  download<T>(path: string, call: Omit<Call, "isRepeatable">, read: (response: Response) => Promise<T>): Promise<T> {
+    return this.repeat("GET", path, { ...call, isRepeatable: true }, read);
+  }
+
+  private async repeat<T>(
+    method: string,
+    path: string,
+    call: Call,
+    read: (response: Response) => Promise<T>,
+  ): Promise<T> {
     const backoff = new Backoff();
     for (let attempt = 1; ; attempt += 1) {
       const isLast = attempt === ATTEMPTS || !call.isRepeatable;
-      let response: Response;
-      let text: string;
+      let refusal: ApiError;
       try {
-        response = await this.fetch(this.url + path + searchOf(call.query), {
-          method,
-          headers: this.headers(call),
-          body: call.body === undefined ? null : JSON.stringify(call.body),
-          signal: AbortSignal.timeout(TIMEOUT_MS),
-          credentials: "omit",
-          cache: "no-store",
-        });
-        text = await response.text();
+        const response = await this.send(method, path, call);
+        if (response.ok) return await read(response);
+        refusal = await refusalOf(response);
       } catch (error) {
         if (isLast) throw new OutcomeUnknown(`${method} ${path}: the server does not answer`, { cause: error });
         await sleep(backoff.nextDelay());
         continue;
       }
-      if (response.ok) return JSON.parse(text) as T;
-      if (!TRY_AGAIN.has(response.status) || isLast) throw new ApiError(response.status, problemOf(text));
-      await sleep(backoff.nextDelay(secondsOf(response.headers.get("Retry-After"))));
+      if (!TRY_AGAIN.has(refusal.status) || isLast) throw refusal;
+      await sleep(backoff.nextDelay(refusal.retryAfterSeconds));
     }
   }
 
-  private headers(call: Call): Record<string, string> {
-    const headers: Record<string, string> = { Authorization: `Bearer ${this.apiKey}` };
+  private async send(method: string, path: string, call: Call): Promise<Response> {
+    const headers: Record<string, string> = { Authorization: `Bearer ${await this.apiKey()}` };
     if (call.body !== undefined) headers["Content-Type"] = "application/json";
+    if (call.accept !== undefined) headers["Accept"] = call.accept;
     if (call.idempotencyKey !== undefined) headers["Idempotency-Key"] = call.idempotencyKey;
-    return headers;
+    return this.fetch(this.url + path + searchOf(call.query), {
+      method,
+      headers,
+      body: call.body === undefined ? null : JSON.stringify(call.body),
+      signal: AbortSignal.timeout(call.timeoutMs ?? TIMEOUT_MS),
+      credentials: "omit",
+      cache: "no-store",
+    });
   }
 }
 
@@ -255,17 +313,17 @@ function problemOf(text: string): ProblemMembers {
   }
 }
 
+async function refusalOf(response: Response): Promise<ApiError> {
+  const retryAfter = secondsOf(response.headers.get("Retry-After"));
+  return new ApiError(response.status, problemOf(await response.text()), retryAfter);
+}
+
 function secondsOf(header: string | null): number {
   return header !== null && /^\d+$/.test(header) ? Number(header) : 0;
 }
 
 function sleep(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-}
-
-/** A name as one segment of a path. */
-export function pathOf(name: string): string {
-  return encodeURIComponent(name);
 }
 
 /** 128 random bits as hexadecimal text. */

@@ -1,13 +1,16 @@
 /** Custody's verbs. Writes that the server can tell apart by a key are sent with one. */
 
-import { pathOf, randomId, type Agio } from "./client.ts";
+import { randomId } from "./client.ts";
 import type * as custody from "./custody_models.ts";
 import type { Page } from "./models.ts";
-
-type Rest = Pick<Agio, "get" | "collect" | "request">;
+import { pathOf, type Rest } from "./rest.ts";
 
 export class Custody {
-  constructor(private readonly rest: Rest) {}
+  private readonly rest: Rest;
+
+  constructor(rest: Rest) {
+    this.rest = rest;
+  }
 
   vaults(): Promise<custody.Vault[]> {
     return this.rest.collect((cursor) => this.rest.get("/api/vaults", { cursor }));

@@ -17,17 +17,21 @@ export interface ProblemMembers {
 /** The server refused a request. `code` is stable and meant for programs, `detail` is meant for people. */
 export class ApiError extends AgioError {
   override name = "ApiError";
+  readonly status: number;
+  readonly problem: ProblemMembers;
   readonly code: string;
   readonly detail: string;
   readonly requestId: string | undefined;
+  /** How long the server asks to wait; 0 when it does not say. */
+  readonly retryAfterSeconds: number;
 
-  constructor(
-    readonly status: number,
-    readonly problem: ProblemMembers,
-  ) {
+  constructor(status: number, problem: ProblemMembers, retryAfterSeconds = 0) {
     const code = problem.code ?? "unknown";
     const detail = problem.detail || problem.title || "";
     super(`${status} ${code}: ${detail}`);
+    this.status = status;
+    this.problem = problem;
+    this.retryAfterSeconds = retryAfterSeconds;
     this.code = code;
     this.detail = detail;
     this.requestId = problem.request_id;
@@ -46,24 +50,38 @@ export class OutcomeUnknown extends AgioError {
 /** The server closed the stream for good, or the circuit breaker gave up; `code` is the close code. */
 export class StreamClosed extends AgioError {
   override name = "StreamClosed";
+  readonly code: number;
+  readonly reason: string;
 
-  constructor(
-    readonly code: number,
-    readonly reason: string,
-  ) {
+  constructor(code: number, reason: string) {
     super(`${code}: ${reason}`);
+    this.code = code;
+    this.reason = reason;
   }
 }
 
 /** The server refused a subscription; other subscriptions go on. */
 export class ChannelRefused extends AgioError {
   override name = "ChannelRefused";
+  readonly channel: string;
+  readonly code: string;
+  readonly detail: string;
 
-  constructor(
-    readonly channel: string,
-    readonly code: string,
-    readonly detail: string,
-  ) {
+  constructor(channel: string, code: string, detail: string) {
     super(`${channel}: ${code} ${detail}`.trimEnd());
+    this.channel = channel;
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** A subscription's queue was full, and its policy was to fail. */
+export class QueueOverflow extends AgioError {
+  override name = "QueueOverflow";
+  readonly channel: string;
+
+  constructor(channel: string, limit: number) {
+    super(`${channel}: more than ${limit} messages wait to be read`);
+    this.channel = channel;
   }
 }

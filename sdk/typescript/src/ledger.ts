@@ -1,13 +1,15 @@
 /** The ledger's verbs. */
 
-import { pathOf, type Agio } from "./client.ts";
 import type * as ledger from "./ledger_models.ts";
 import type { Page } from "./models.ts";
-
-type Rest = Pick<Agio, "get" | "collect" | "request">;
+import { pathOf, type Rest } from "./rest.ts";
 
 export class Ledger {
-  constructor(private readonly rest: Rest) {}
+  private readonly rest: Rest;
+
+  constructor(rest: Rest) {
+    this.rest = rest;
+  }
 
   /** All ledger accounts that the key may see, by address. */
   accounts(): Promise<ledger.LedgerAccount[]> {

@@ -50,6 +50,7 @@ export interface Instrument {
   readonly quantity_scale: number;
   readonly calendar: string;
   readonly status: string;
+  readonly asset_class?: string;
 }
 
 /** A trade on the market; `seq` counts +1 per symbol and is the `q` of the stream. */
@@ -60,6 +61,8 @@ export interface Trade {
   readonly side: Side | null;
   readonly venue_time: Instant;
   readonly id: string | null;
+  /** What it does to the earlier trade of the same id; absent for a trade that is none. */
+  readonly correction?: "replaces" | "cancels";
 }
 
 /** Best bid and ask; null where a side is empty. */
