@@ -1,11 +1,14 @@
 """The Python SDK against a server that is killed, restarted, or does not like us."""
 
 import asyncio
+import csv
+import io
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,11 +18,14 @@ from agio_sdk import (
     Agio,
     ApiError,
     ChannelRefused,
+    Message,
+    QueueFull,
     Stream,
     StreamClosed,
     StreamState,
     Subscription,
     SyncAgio,
+    WhenFull,
 )
 from agio_sdk.models import Balance, Order, Quote, Trade
 from benchmarks.harness import Platform
@@ -37,7 +43,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform.stop()
 
 
-def client(platform: Platform, **options: str) -> Agio:
+def client(platform: Platform, **options: str | bool) -> Agio:
     return Agio(platform.url, platform.api_key, ca_file=platform.ca_file, **options)  # type: ignore[arg-type]
 
 
@@ -136,6 +142,86 @@ class TestReconnecting:
             assert versions == sorted(set(versions))
 
 
+class TestHistory:
+    async def test_history_then_live_across_the_end_of_the_api_on_both_doors(
+        self, platform: Platform
+    ) -> None:
+        gaps: list[Gap] = []
+        told: list[list[Trade]] = [[], []]
+
+        async def follow(place: list[Trade], messages: AsyncIterator[Message]) -> None:
+            async for message in messages:
+                trade = message.decode(Trade)
+                place.append(msgspec.structs.replace(trade, seq=message.q))
+
+        async def both_reach(sequence: int) -> None:
+            while any(not trades or trades[-1].seq < sequence for trades in told):
+                await asyncio.sleep(0.05)
+
+        def on_gap(*gap: object) -> None:
+            gaps.append(gap)  # type: ignore[arg-type]
+
+        async with client(platform) as agio, asyncio.timeout(PATIENCE_SECONDS):
+            readers = [
+                follow(told[0], agio.messages("trades:BTC-USD", start=1, on_gap=on_gap)),
+                follow(told[1], aiter(agio.events("trades:BTC-USD", on_gap=on_gap))),
+            ]
+            tasks = [asyncio.create_task(reader) for reader in readers]
+            top = (await agio.market.latest_trade("BTC-USD")).seq
+            await both_reach(top + 2)
+            await end_api(platform, signal.SIGKILL)
+            await both_reach(top + 10)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            last = told[0][-1].seq
+            stored = [trade async for trade in agio.market.trades("BTC-USD") if trade.seq <= last]
+        by_socket, by_events = told
+        assert by_socket == stored
+        assert [trade.seq for trade in by_socket] == list(range(1, last + 1))
+        first = by_events[0].seq
+        assert [trade.seq for trade in by_events] == list(range(first, first + len(by_events)))
+        common = min(last, by_events[-1].seq)
+        assert by_events[: common - first + 1] == by_socket[first - 1 : common]
+        assert gaps == []
+
+    async def test_a_book_is_whole_again_after_the_end_of_the_api(self, platform: Platform) -> None:
+        async with client(platform) as agio, asyncio.timeout(PATIENCE_SECONDS):
+            subscription = await agio.subscribe("book:BTC-USD", depth=5)
+            await anext(subscription)
+            await end_api(platform, signal.SIGKILL)
+            while not (await anext(subscription)).is_snapshot:
+                pass
+            book = subscription.book
+            assert book is not None
+            assert book.is_valid
+            assert book.best_bid is not None
+            assert book.best_ask is not None
+            assert book.best_bid.price < book.best_ask.price
+            assert len(book.levels().bids) == 5
+
+    async def test_past_by_pages_tables_and_files(self, platform: Platform, tmp_path: Path) -> None:
+        async with client(platform) as agio, asyncio.timeout(PATIENCE_SECONDS):
+            end = (await agio.market.latest_trade("BTC-USD")).venue_time
+            trades = await agio.market.trades("BTC-USD", end=end, page_size=50).all()
+            assert [trade.seq for trade in trades] == list(range(1, len(trades) + 1))
+            columns = await agio.market.trades("BTC-USD", end=end).columns()
+            assert columns["seq"] == [trade.seq for trade in trades]
+            done = await agio.market.export("trades", "BTC-USD", tmp_path / "trades.csv", end=end)
+            rows = list(csv.DictReader(io.StringIO(done.paths[0].read_text())))
+            assert [int(row["seq"]) for row in rows] == columns["seq"]
+            assert [Decimal(row["price"]) for row in rows] == [trade.price for trade in trades]
+            done = await agio.market.export("trades", "BTC-USD", tmp_path / "trades.parquet", end=end)
+            assert done.paths[0].read_bytes()[:4] == b"PAR1"
+            assert (await agio.market.bars("BTC-USD", "1s").all())[-1].close > 0
+            assert (await agio.market.quotes("BTC-USD", page_size=10).page()).items
+            assert (await agio.market.book("BTC-USD", 3)).bids
+            assert (await agio.market.status()).venues
+            symbols = [instrument.symbol async for instrument in agio.market.instruments()]
+            assert (await agio.market.instrument(symbols[0])).tick_size > 0
+            assert (await agio.market.quote("BTC-USD")).ask
+
+
 class TestRefusals:
     async def test_a_wrong_key_is_not_tried_for_ever(
         self, platform: Platform, monkeypatch: pytest.MonkeyPatch
@@ -198,14 +284,30 @@ class TestSubscriptions:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await agio.subscribe("trades:BTC-USD")
-            assert await anext(await agio.subscribe("trades:BTC-USD"))
+            assert (await anext(await agio.subscribe("trades:BTC-USD"))).q > 0
 
-    async def test_block_loses_nothing(self, platform: Platform) -> None:
+    async def test_fail_says_where_to_go_on(self, platform: Platform) -> None:
         async with client(platform) as agio, asyncio.timeout(PATIENCE_SECONDS):
-            subscription, top, gaps = await self._replay(agio, "block")
-            got = [(await anext(subscription)).q for _ in range(top)]
-            assert got == list(range(1, top + 1))
+            subscription, top, gaps = await self._replay(agio, "fail")
+            got: list[int] = []
+            while len(got) < top:
+                try:
+                    got.append((await anext(subscription)).q)
+                except QueueFull as full:
+                    subscription = await agio.subscribe(
+                        "trades:BTC-USD", position=full.position, limit=10, when_full="fail"
+                    )
+            assert got[:top] == list(range(1, top + 1))
             assert gaps == []
+
+    async def test_following_slowly_loses_nothing(self, platform: Platform) -> None:
+        async with client(platform) as agio, asyncio.timeout(PATIENCE_SECONDS):
+            got: list[int] = []
+            async for message in agio.messages("trades:BTC-USD", start=1, limit=10):
+                got.append(message.q)
+                if len(got) == 100:
+                    break
+            assert got == list(range(1, 101))
 
     async def test_drop_oldest_says_what_it_lost(self, platform: Platform) -> None:
         async with client(platform) as agio, asyncio.timeout(PATIENCE_SECONDS):
@@ -226,7 +328,7 @@ class TestSubscriptions:
             assert len(gaps) == (newest or 0) - 1
 
     @staticmethod
-    async def _replay(agio: Agio, when_full: str) -> tuple[Subscription, int, list[Gap]]:
+    async def _replay(agio: Agio, when_full: WhenFull) -> tuple[Subscription, int, list[Gap]]:
         """A subscription from the very first trade with room for ten; how many there are at least."""
         probe = await agio.subscribe("trades:BTC-USD")
         epoch, top = probe.epoch, probe.last or 0
@@ -248,6 +350,7 @@ class TestEncodings:
         async with (
             client(platform) as text,
             client(platform, encoding="msgpack") as binary,
+            client(platform, compress=True) as compressed,
             asyncio.timeout(PATIENCE_SECONDS),
         ):
             account_id = platform.account_id
@@ -261,12 +364,12 @@ class TestEncodings:
                 (f"balances:{account_id}", Balance, None),
             ):
                 told = []
-                for agio in (text, binary):
+                for agio in (text, binary, compressed):
                     subscription = await agio.subscribe(channel, position=start)
                     messages = [await anext(subscription) for _ in range(2)]
                     told.append([(message.q, message.decode(kind)) for message in messages])
                     await subscription.aclose()
-                assert told[0] == told[1]
+                assert told[0] == told[1] == told[2]
             book = await binary.subscribe("book:BTC-USD")
             assert book.book is not None
             for _ in range(20):

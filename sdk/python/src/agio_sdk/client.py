@@ -1,16 +1,17 @@
 """The client: one method per verb of the API, grouped where a room has many."""
 
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import msgspec
 
 from agio_sdk.custody import Custody
 from agio_sdk.ledger import Ledger
 from agio_sdk.listing import Listing
+from agio_sdk.market import Market
 from agio_sdk.models import (
     Account,
     AccountEntry,
@@ -30,20 +31,27 @@ from agio_sdk.models import (
     Trade,
     Transfer,
 )
+from agio_sdk.pace import Pace
 from agio_sdk.reconciliation import Reconciliation
+from agio_sdk.socket import Encoding
 from agio_sdk.statements import Statements, StatementVerbs
-from agio_sdk.transport import Amount, Query, Transport, amount_text, segment
+from agio_sdk.stream import Token
+from agio_sdk.transport import Amount, Query, SubscribeOptions, Transport, amount_text, segment
 
 
 class Agio(StatementVerbs, Transport):
     """An asynchronous client of one server with one key.
 
     Use it as `async with Agio(url, api_key, ca_file=...) as agio:`. What is not given is read from
-    `AGIO_URL`, `AGIO_API_KEY` and `AGIO_CA_FILE`. Requests that can be repeated safely are repeated up to
-    three times with full jitter: reads, and writes that carry an id or an idempotency key (the client makes
-    one where you give none).
+    `AGIO_URL`, `AGIO_API_KEY` and `AGIO_CA_FILE`. `token` gives the credential instead of a key: it is asked
+    for every request, and again whenever the stream needs a fresh one. `compress` offers compression to the
+    stream's server.
 
-    Rooms with many verbs are groups: `agio.ledger`, `agio.custody`, `agio.statements`, `agio.reconciliation`.
+    Requests that can be repeated safely are repeated up to three times with full jitter: reads, and writes
+    that carry an id or an idempotency key (the client makes one where you give none).
+
+    Rooms with many verbs are groups: `agio.market`, `agio.ledger`, `agio.custody`, `agio.statements`,
+    `agio.reconciliation`.
     """
 
     def __init__(
@@ -51,10 +59,16 @@ class Agio(StatementVerbs, Transport):
         url: str | None = None,
         api_key: str | None = None,
         *,
+        token: Token | None = None,
         ca_file: str | Path | None = None,
-        encoding: Literal["json", "msgpack"] = "json",
+        encoding: Encoding = "json",
+        compress: bool = False,
+        pace: Pace | None = None,
     ) -> None:
-        super().__init__(url, api_key, ca_file=ca_file, encoding=encoding)
+        super().__init__(
+            url, api_key, token=token, ca_file=ca_file, encoding=encoding, compress=compress, pace=pace
+        )
+        self.market = Market(self)
         self.ledger = Ledger(self)
         self.custody = Custody(self)
         self.statements = Statements(self)
@@ -62,11 +76,13 @@ class Agio(StatementVerbs, Transport):
 
     # Market data
 
-    async def trades(self, symbol: str) -> AsyncIterator[Trade]:
-        """Trades of a symbol as they happen, without loss across reconnections."""
-        async with await self.subscribe(f"trades:{symbol}") as subscription:
-            async for message in subscription:
-                yield msgspec.structs.replace(message.decode(Trade), seq=message.q)
+    async def trades(self, symbol: str, **options: Unpack[SubscribeOptions]) -> AsyncGenerator[Trade, None]:
+        """Trades of a symbol as they happen, without loss across reconnections.
+
+        Options are those of `Stream.subscribe`: `start` begins with history, `position` where you were.
+        """
+        async for message in self.messages(f"trades:{symbol}", **options):
+            yield msgspec.structs.replace(message.decode(Trade), seq=message.q)
 
     async def instruments(self) -> list[Instrument]:
         return (await self.get("/api/instruments", Page[Instrument])).items

@@ -45,3 +45,24 @@ class ChannelRefused(AgioError):
         self.channel = channel
         self.code = code
         super().__init__(f"{channel}: {code} {detail}".rstrip())
+
+
+class QueueFull(AgioError):
+    """A reader was slower than its channel: its subscription with `when_full="fail"` has ended.
+
+    What was waiting has been handed over. `position` is (epoch, sequence) of the last message of it: a new
+    subscription from there misses nothing (`Agio.follow` does so by itself).
+    """
+
+    def __init__(self, channel: str, limit: int, position: tuple[str, int]) -> None:
+        self.channel = channel
+        self.position = position
+        super().__init__(f"{channel}: {limit} messages are waiting and more came")
+
+
+class MissingPackage(AgioError):
+    """Something optional is asked for whose package is not installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        super().__init__(f"this needs {package}: pip install {package}")

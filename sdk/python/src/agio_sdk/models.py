@@ -59,6 +59,44 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0
     side: Side | None = None
     id: str | None = None
+    correction: Literal["replaces", "cancels"] | None = None
+    """What it does to the earlier trade of the same id; None for a trade that is none."""
+
+
+class PastQuote(msgspec.Struct, frozen=True, gc=False):
+    """Best bid and ask as they were told at a venue time; None where a side was empty."""
+
+    seq: int
+    bid: Decimal | None
+    bid_size: Decimal | None
+    ask: Decimal | None
+    ask_size: Decimal | None
+    venue_time: datetime
+
+
+class BookSnapshot(msgspec.Struct, frozen=True):
+    """The best levels as (price, size), best first, after update `q`; `crc` is of the ten best."""
+
+    symbol: str
+    q: int
+    venue_time: datetime
+    bids: list[tuple[Decimal, Decimal]]
+    asks: list[tuple[Decimal, Decimal]]
+    crc: int
+
+
+class VenueStatus(msgspec.Struct, frozen=True):
+    """`live`: heard of within 5 seconds; `stale`: silent; `closed`: its trading has ended."""
+
+    venue: str
+    state: Literal["live", "stale", "closed"]
+
+
+class MarketStatus(msgspec.Struct, frozen=True):
+    """What the market is fed by, and how its venues are."""
+
+    market: str
+    venues: list[VenueStatus]
 
 
 class Quote(msgspec.Struct, frozen=True):

@@ -152,7 +152,8 @@ async def save_statement(
     if asset is not None:
         query["asset"] = asset
     size = 0
-    async with rest.session().get(rest.url + path, params=query) as response:
+    headers = await rest.authorization()
+    async with rest.session().get(rest.url + path, params=query, headers=headers) as response:
         if response.status >= 400:
             raise ApiError(response.status, await response.json(content_type=None))
         with file.open("wb") as target:

@@ -3,17 +3,22 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, Unpack
 
 import msgspec
 
+from agio_sdk.book import Book
+from agio_sdk.buffer import Item
 from agio_sdk.client import Agio
 from agio_sdk.listing import Listing
 from agio_sdk.models import Page, Trade
+from agio_sdk.pace import Pace
+from agio_sdk.socket import Encoding
+from agio_sdk.stream import Token
 from agio_sdk.subscription import Message, Subscription
-from agio_sdk.transport import Verbs
+from agio_sdk.transport import SubscribeOptions, Verbs
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -35,6 +40,20 @@ class SyncSubscription:
             except StopAsyncIteration:
                 return
             yield from batch
+
+    def with_gaps(self) -> Iterator[Item]:
+        """Messages and gaps in the order in which they belong."""
+        return _each(self._run, self._subscription.with_gaps())
+
+    @property
+    def book(self) -> Book | None:
+        """The book of a book channel. It changes in another thread: read it right after a message came."""
+        return self._subscription.book
+
+    @property
+    def position(self) -> tuple[str, int | None]:
+        """(epoch, sequence) to go on from at another time."""
+        return self._subscription.epoch, self._subscription.last
 
     def close(self) -> None:
         self._run(self._subscription.aclose())
@@ -71,6 +90,10 @@ class SyncListing(Generic[T]):
         page: Page[T] = self._run(self._listing.page(cursor))
         return page
 
+    def __getattr__(self, name: str) -> Any:
+        # What else the list can do, such as a table's `to_pandas`.
+        return _blocking(self._run, getattr(self._listing, name))
+
 
 class SyncVerbs:
     """Blocking twin of a group of verbs, such as `agio.ledger.holds`."""
@@ -94,10 +117,15 @@ class SyncAgio:
         url: str | None = None,
         api_key: str | None = None,
         *,
+        token: Token | None = None,
         ca_file: str | Path | None = None,
-        encoding: Literal["json", "msgpack"] = "json",
+        encoding: Encoding = "json",
+        compress: bool = False,
+        pace: Pace | None = None,
     ) -> None:
-        self.client = Agio(url, api_key, ca_file=ca_file, encoding=encoding)
+        self.client = Agio(
+            url, api_key, token=token, ca_file=ca_file, encoding=encoding, compress=compress, pace=pace
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="agio-sdk", daemon=True)
         self._thread.start()
@@ -111,12 +139,13 @@ class SyncAgio:
             raise AttributeError(name)
         return _blocking(self.call, getattr(self.client, name))
 
-    def subscribe(self, channel: str, **options: Any) -> SyncSubscription:
+    def subscribe(self, channel: str, **options: Unpack[SubscribeOptions]) -> SyncSubscription:
+        """Subscribe to any channel; see `Stream.subscribe`. Callbacks are called in the client's thread."""
         return SyncSubscription(self.call, self.call(self.client.subscribe(channel, **options)))
 
-    def trades(self, symbol: str) -> Iterator[Trade]:
+    def trades(self, symbol: str, **options: Unpack[SubscribeOptions]) -> Iterator[Trade]:
         """Trades of a symbol as they happen."""
-        with self.subscribe(f"trades:{symbol}") as subscription:
+        with self.subscribe(f"trades:{symbol}", **options) as subscription:
             for message in subscription:
                 yield msgspec.structs.replace(message.decode(Trade), seq=message.q)
 
@@ -148,8 +177,8 @@ def _blocking(run: Run, member: object) -> object:
             return run(result)
         if isinstance(result, Listing):
             return SyncListing(run, result)
-        if isinstance(result, AsyncIterator):
-            return _each(run, result)
+        if isinstance(result, AsyncIterable):
+            return _each(run, aiter(result))
         return result
 
     return call

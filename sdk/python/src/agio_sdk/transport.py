@@ -7,17 +7,25 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
 from agio_sdk.backoff import Backoff
-from agio_sdk.errors import AgioError, ApiError, OutcomeUnknown
+from agio_sdk.buffer import WhenFull
+from agio_sdk.errors import AgioError, ApiError, OutcomeUnknown, QueueFull
+from agio_sdk.events import EventReader
+from agio_sdk.gaps import OnGap
 from agio_sdk.listing import Listing
+from agio_sdk.message import Message
 from agio_sdk.models import Page
-from agio_sdk.stream import Stream, StreamState
+from agio_sdk.pace import Pace
+from agio_sdk.sequencer import ChannelClass
+from agio_sdk.socket import Encoding
+from agio_sdk.states import OnState
+from agio_sdk.stream import Stream, Token
 from agio_sdk.subscription import Subscription
 
 T = TypeVar("T")
@@ -25,6 +33,20 @@ T = TypeVar("T")
 ATTEMPTS = 4
 TRY_AGAIN = frozenset({429, 502, 503})
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+
+
+class SubscribeOptions(TypedDict, total=False):
+    """The options of `Stream.subscribe`."""
+
+    position: tuple[str, int] | None
+    start: int | datetime | None
+    depth: int | None
+    tier: str | None
+    limit: int | None
+    when_full: WhenFull | None
+    on_gap: OnGap | None
+    backfill: bool
+
 
 Query = Mapping[str, str | int | None]
 Body = Mapping[str, object]
@@ -40,16 +62,22 @@ class Transport:
         url: str | None = None,
         api_key: str | None = None,
         *,
+        token: Token | None = None,
         ca_file: str | Path | None = None,
-        encoding: Literal["json", "msgpack"] = "json",
+        encoding: Encoding = "json",
+        compress: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         self.url = (url or os.environ.get("AGIO_URL", "https://localhost:8443")).rstrip("/")
-        key = api_key or os.environ.get("AGIO_API_KEY")
-        if not key:
+        key = api_key or (os.environ.get("AGIO_API_KEY") if token is None else None)
+        if not key and token is None:
             raise AgioError("no API key: pass api_key or set AGIO_API_KEY (`agio keys create` makes one)")
-        self._api_key = key
+        self._token: str | Token = key or token or ""
         self._ca_file = ca_file or os.environ.get("AGIO_CA_FILE")
-        self._encoding = encoding
+        self._encoding: Encoding = encoding
+        self._compress = compress
+        self.pace = pace or Pace()
+        """How fast streams of this client reconnect; for tests."""
         self._session: aiohttp.ClientSession | None = None
         self._stream: Stream | None = None
 
@@ -73,38 +101,80 @@ class Transport:
         """The HTTP session, made at the first use inside the running event loop."""
         if self._session is None:
             context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+            headers = {"User-Agent": "agio-sdk-python/0.1.0"}
+            if isinstance(self._token, str):
+                headers["Authorization"] = f"Bearer {self._token}"
             self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {self._api_key}", "User-Agent": "agio-sdk-python/0.1.0"},
+                headers=headers,
                 connector=aiohttp.TCPConnector(ssl=context, limit=64),
                 timeout=TIMEOUT,
             )
         return self._session
 
-    def stream(self, on_state: Callable[[StreamState], None] | None = None) -> Stream:
+    async def authorization(self) -> dict[str, str]:
+        """The header that speaks for us, with a token of now."""
+        token = self._token if isinstance(self._token, str) else await self._token()
+        return {"Authorization": f"Bearer {token}"}
+
+    def stream(self, on_state: OnState | None = None) -> Stream:
         """The multiplexed stream of this client, opened at its first subscription.
 
-        `on_state` is called with every new state from then on.
+        `on_state` is called with every new state from then on; `Stream.changes()` tells the reasons too.
         """
         if self._stream is None:
             self._stream = Stream(
-                self.session, f"{self.url}/stream".replace("http", "ws", 1), self._api_key, self._encoding
+                self.session,
+                f"{self.url}/stream".replace("http", "ws", 1),
+                self._token,
+                self._encoding,
+                compress=self._compress,
+                fetch=self._fetch_page,
+                pace=self.pace,
             )
         if on_state is not None:
             self._stream.on_state = on_state
         return self._stream
 
-    async def subscribe(self, channel: str, **options: Any) -> Subscription:
+    async def subscribe(self, channel: str, **options: Unpack[SubscribeOptions]) -> Subscription:
         """Subscribe to any channel, such as `trades:BTC-USD` or `orders:acc_...`; see `Stream.subscribe`."""
         return await self.stream().subscribe(channel, **options)
 
-    async def follow(self, channel: str, kind: type[T], **options: Any) -> AsyncGenerator[T, None]:
+    async def follow(
+        self, channel: str, kind: type[T], **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[T, None]:
         """The messages of any channel as `kind`, without loss across reconnections on log channels.
 
-        Options are those of `Stream.subscribe`; `position` begins after an earlier message.
+        Options are those of `Stream.subscribe`; `position` begins after an earlier message. A log whose
+        messages are taken too slowly is left for a while and resumed where it was.
         """
-        async with await self.subscribe(channel, **options) as subscription:
-            async for message in subscription:
-                yield message.decode(kind)
+        async for message in self.messages(channel, **options):
+            yield message.decode(kind)
+
+    async def messages(
+        self, channel: str, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[Message, None]:
+        """The same as messages, with their sequences."""
+        is_wanted = True
+        while is_wanted:
+            try:
+                async with await self.subscribe(channel, **options) as subscription:
+                    async for message in subscription:
+                        yield message
+                is_wanted = False
+            except QueueFull as full:
+                if ChannelClass.of(channel) is not ChannelClass.LOG:
+                    raise
+                options["position"] = full.position
+                options.pop("start", None)
+
+    def events(
+        self, *channels: str, on_gap: OnGap | None = None, last_event_id: str | None = None
+    ) -> EventReader:
+        """Channels as server-sent events, for places through which no WebSocket gets."""
+        return EventReader(self, channels, on_gap=on_gap, last_event_id=last_event_id)
+
+    async def _fetch_page(self, path: str, query: Query) -> Page[msgspec.Raw]:
+        return await self.get(path, Page[msgspec.Raw], query)
 
     async def get(self, path: str, kind: type[T], query: Query | None = None) -> T:
         """GET a path as `kind`."""
@@ -148,7 +218,9 @@ class Transport:
 
         Raises ApiError for a refusal, OutcomeUnknown when nobody can tell whether it took effect.
         """
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers = await self.authorization()
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
         if body is not None:
             headers["Content-Type"] = "application/json"
         parameters = {name: str(value) for name, value in (query or {}).items() if value is not None}
