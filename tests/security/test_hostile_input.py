@@ -205,6 +205,8 @@ class TestHeads:
             "/api/keys?cursor=eyJhZnRlciI6W119",
             "/api/keys?limit=99999999999999999999",
             "/api/keys?limit=1&limit=2",
+            "/api/keys?limit=1e2",
+            "/api/orders?limit=1_0",
             "//evil.example/x",
         ]:
             answer = await send_raw(port, get(path, f"Authorization: Bearer {owner.secret}"))

@@ -20,7 +20,6 @@ from agio.marketdata.schemas import (
 )
 from agio.marketdata.service import MarketDataService
 from agio.marketdata.settings import MarketDataSettings
-from agio.marketdata.spans import check_whole_numbers
 from agio.platform.http.conditional import conditional_responses, entity_tag, not_modified, tagged
 
 _READ = {"scope": "market:read"}
@@ -59,12 +58,7 @@ def build_router(market: MarketDataService, settings: MarketDataSettings) -> Rou
             *_status_and_replays(market, settings),
         ],
         tags=["Market data"],
-        before_request=_check_numbers,
     )
-
-
-async def _check_numbers(request: AnyRequest) -> None:
-    check_whole_numbers(request.query_params.multi_items())
 
 
 def _instruments(market: MarketDataService) -> list[HTTPRouteHandler]:

@@ -4,8 +4,6 @@ A cursor names its list and the place after which the next page begins, so that 
 interval or time zone is refused. It is good for ever: places do not move.
 """
 
-import re
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -29,26 +27,6 @@ def read_time(text: str | None, field: str) -> int | None:
             f"{field} must be a time with its zone, such as 2013-09-01T17:00:00Z", extra={"field": field}
         )
     return max(-MAX_NS, min(MAX_NS, to_micros(instant) * 1000))
-
-
-_WHOLE: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_WHOLE_FIELDS: Final = ("limit", "depth", "after_seq")
-
-
-def check_whole_numbers(query: Iterable[tuple[str, str]]) -> None:
-    """Refuse parameters that a lenient reader would take for a number, such as `1e2`, `1_0` or ` 5`.
-
-    Also those given twice: which one counts would be a guess. Raises InvalidRequest.
-    """
-    seen = set()
-    for field, text in query:
-        if field not in _WHOLE_FIELDS:
-            continue
-        if _WHOLE.fullmatch(text) is None:
-            raise InvalidRequest(f"{field} must be a whole number in plain digits", extra={"field": field})
-        if field in seen:
-            raise InvalidRequest(f"{field} is given twice", extra={"field": field})
-        seen.add(field)
 
 
 def check_sequence(number: int, field: str) -> int:

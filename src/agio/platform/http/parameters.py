@@ -1,20 +1,23 @@
 """Refuses paths and query parameters that no handler means.
 
-A misspelt filter must not return everything, of two values neither is the right one to take, and no text of
-ours contains the character NUL.
+A misspelt filter must not return everything, of two values neither is the right one to take, no text of
+ours contains the character NUL, and `1e2` or `1_0` is not how anybody writes a whole number on purpose.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
+from litestar.typing import FieldDefinition
 
 from agio.kernel.problem import InvalidRequest, NotFound
 
-_SHOWN = 64
+_SHOWN: Final = 64
+_WHOLE: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -22,6 +25,8 @@ class _Known(msgspec.Struct, frozen=True):
 
     names: frozenset[str]
     repeatable: frozenset[str]
+    whole: frozenset[str]
+    """Those that are whole numbers."""
 
 
 class KnownParameters:
@@ -36,11 +41,19 @@ class KnownParameters:
             if not isinstance(route, HTTPRoute):
                 continue
             for handler, model in route.route_handler_map.values():
-                if "query" not in handler.parsed_fn_signature.parameters:
-                    self._known[handler] = _Known(
-                        frozenset(parameter.field_alias for parameter in model.expected_query_params),
-                        frozenset(model.sequence_query_parameter_names),
-                    )
+                signature = handler.parsed_fn_signature.parameters
+                if "query" in signature:
+                    continue
+                expected = model.expected_query_params
+                self._known[handler] = _Known(
+                    frozenset(parameter.field_alias for parameter in expected),
+                    frozenset(model.sequence_query_parameter_names),
+                    frozenset(
+                        parameter.field_alias
+                        for parameter in expected
+                        if _is_whole(signature[parameter.field_name])
+                    ),
+                )
 
     async def __call__(
         self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
@@ -59,6 +72,11 @@ class KnownParameters:
             _check(connection, known)
 
 
+def _is_whole(parameter: FieldDefinition) -> bool:
+    kinds = parameter.inner_types if parameter.is_union else (parameter,)
+    return any(kind.annotation is int for kind in kinds)
+
+
 def _check(connection: ASGIConnection[Any, Any, Any, Any], known: _Known) -> None:
     for name in connection.query_params:
         shown = name[:_SHOWN]
@@ -67,3 +85,5 @@ def _check(connection: ASGIConnection[Any, Any, Any, Any], known: _Known) -> Non
             raise InvalidRequest(f"{shown}: no such query parameter; known: {names}", extra={"field": shown})
         if name not in known.repeatable and len(connection.query_params.getall(name)) > 1:
             raise InvalidRequest(f"{shown}: given more than once", extra={"field": shown})
+        if name in known.whole and _WHOLE.fullmatch(connection.query_params[name]) is None:
+            raise InvalidRequest(f"{shown}: write a whole number in plain digits", extra={"field": shown})
