@@ -198,8 +198,9 @@ class Database:
                 yield transaction
         except PoolTimeout as error:
             raise DatabaseUnavailable("try again in a few seconds", headers={"Retry-After": "2"}) from error
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             self._purge_broken_connections()
+            _prefer_cancellation(error)
             raise
         if transaction.has_events:
             await self.nudge_outbox()
@@ -220,8 +221,9 @@ class Database:
                         await connection.set_autocommit(False)
         except PoolTimeout as error:
             raise DatabaseUnavailable("try again in a few seconds", headers={"Retry-After": "2"}) from error
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             self._purge_broken_connections()
+            _prefer_cancellation(error)
             raise
         await self.nudge_outbox()
         return rows
@@ -230,3 +232,10 @@ class Database:
         """After a server crash every pooled connection is dead: test them all now, off the caller's path."""
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._pool.check())
+
+
+def _prefer_cancellation(error: psycopg.OperationalError) -> None:
+    """A task that is cancelled in mid-query may see the driver's error instead: end it all the same."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
