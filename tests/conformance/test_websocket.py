@@ -1,8 +1,16 @@
-"""RFC 6455 by Autobahn's cases, which kosoku runs: an echo behind our protocol class."""
+"""RFC 6455 and 7692 by Autobahn's cases: an echo behind our protocol class."""
 
 from typing import ClassVar
 
 import pytest
+from tests.conformance.autobahn import (
+    DEFLATE,
+    FRAMING,
+    LARGEST_MESSAGE,
+    LIMITS,
+    failures,
+    run_against_server,
+)
 from tests.integration.streaming.conftest import serve
 
 from agio.streaming.frames import BINARY, TEXT, frame
@@ -10,12 +18,6 @@ from agio.streaming.handshake import UpgradeRequest
 from agio.streaming.ports import Wire
 from agio.streaming.protocol import make_protocol
 from agio.streaming.settings import StreamingSettings
-
-kosoku = pytest.importorskip("kosoku", reason="kosoku is not installed: pip install kosoku")
-
-KNOWN = {"7.1.5"}
-"""A close frame inside a fragmented message: Autobahn wants 1000, `websockets` answers 1002."""
-CASES = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
 
 
 class Echo:
@@ -25,7 +27,7 @@ class Echo:
         self._wire = wire
 
     def opened(self) -> None:
-        self._wire.limit_messages(1024 * 1024)
+        self._wire.limit_messages(LARGEST_MESSAGE)
 
     def received(self, payload: bytes, *, is_text: bool) -> None:
         self._wire.write(frame(TEXT if is_text else BINARY, payload))
@@ -41,7 +43,7 @@ class Echo:
 
 
 class EchoDoor:
-    settings: ClassVar[StreamingSettings] = StreamingSettings()
+    settings: ClassVar[StreamingSettings] = StreamingSettings(may_compress=True)
 
     async def admit(self, request: UpgradeRequest, subprotocol: str | None, wire: Wire) -> Echo:
         return Echo(wire)
@@ -50,20 +52,27 @@ class EchoDoor:
         return None
 
 
-@pytest.mark.slow
-async def test_autobahn_cases() -> None:
+async def run(*cases: str) -> list[object]:
     async with serve(make_protocol(EchoDoor()), None) as port:
-        try:
-            results = await kosoku.run_fuzzingclient(
-                f"ws://127.0.0.1:{port}/stream", cases=CASES, concurrency=8
-            )
-        except kosoku.FailureError as error:
-            results = error.results
+        return await run_against_server(f"ws://127.0.0.1:{port}/stream", cases)
 
-    failed = [
-        f"{result.case_id}: {result.behavior.value}, {result.behavior_close.value}: {result.result}"
-        for result in results
-        if not result.passed and result.case_id not in KNOWN
-    ]
+
+@pytest.mark.slow
+async def test_framing() -> None:
+    results = await run(*FRAMING)
+
     assert len(results) > 240
-    assert not failed, "\n".join(failed)
+    assert failures(results) == []
+
+
+@pytest.mark.slow
+async def test_large_messages_and_many_fragments() -> None:
+    results = await run(*LIMITS)
+
+    assert len(results) == 54
+    assert failures(results) == []
+
+
+@pytest.mark.slow
+async def test_compression() -> None:
+    assert failures(await run(*DEFLATE)) == []

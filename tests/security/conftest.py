@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from litestar import Litestar
 from tests.nodes import LOCAL, Node, Owner, end, make_owner
+from tests.security.hostile import attacked, tls_files  # noqa: F401 - fixtures
 from tests.security.surface import Surface
 
 from agio.app.node import Node as AppNode

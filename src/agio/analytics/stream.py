@@ -1,14 +1,23 @@
 """The channels `positions:{portfolio}` and `analytics:{portfolio}`."""
 
 from collections.abc import Awaitable, Callable
+from typing import ClassVar
 
 import msgspec
 
 from agio.analytics.api import Analytics
 from agio.analytics.events import analytics_subject, decode_state, positions_subject
+from agio.analytics.schemas import LiveAnalytics, Position
 from agio.kernel.ids import PortfolioId
 from agio.kernel.problem import NotFound
-from agio.platform.channels import ChannelClass, ChannelHandle, Push, Subscriber, UnknownChannel
+from agio.platform.channels import (
+    ChannelClass,
+    ChannelHandle,
+    PayloadType,
+    Push,
+    Subscriber,
+    UnknownChannel,
+)
 from agio.platform.clock import Clock
 from agio.platform.db import Scope
 
@@ -47,6 +56,7 @@ class PositionsChannel:
     """`positions:{portfolio}`: the newest value of each position, keyed by symbol."""
 
     name = "positions"
+    payload: ClassVar[PayloadType] = Position
     channel_class = ChannelClass.STATE
     scope = "portfolios:read"
 
@@ -70,6 +80,7 @@ class AnalyticsChannel:
     """`analytics:{portfolio}`: equity, profit and the day's return."""
 
     name = "analytics"
+    payload: ClassVar[PayloadType] = LiveAnalytics
     channel_class = ChannelClass.STATE
     scope = "portfolios:read"
 

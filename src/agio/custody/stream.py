@@ -1,9 +1,26 @@
 """Channel `custody:{organisation}:{environment}`: everything that happens to the controls, in sequence."""
 
+from typing import ClassVar
+
+import msgspec
+
 from agio.custody.house import CHANNEL, channel_of
-from agio.platform.channels import ChannelClass, ChannelHandle, ChannelKind, Subscriber, UnknownChannel
+from agio.platform.channels import (
+    ChannelClass,
+    ChannelHandle,
+    ChannelKind,
+    PayloadType,
+    Subscriber,
+    UnknownChannel,
+)
 from agio.platform.db import Database
 from agio.platform.event_channels import EventLogHandle
+
+
+class ControlEvent(msgspec.Struct, frozen=True):
+    """What happened to the tenant's controls, with the ids of what it happened to."""
+
+    event: str
 
 
 class CustodyLog:
@@ -11,6 +28,7 @@ class CustodyLog:
 
     name = CHANNEL
     channel_class = ChannelClass.LOG
+    payload: ClassVar[PayloadType] = ControlEvent
     scope = "custody:read"
 
     def __init__(self, database: Database) -> None:

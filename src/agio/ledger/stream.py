@@ -1,14 +1,22 @@
 """Channels `ledger:{account}` (every change, in sequence) and `balances:{account}` (the newest per asset)."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
 from agio.kernel.ids import LedgerAccountId
 from agio.kernel.money import format_decimal, parse_decimal
 from agio.ledger.api import Balance, Ledger
-from agio.platform.channels import ChannelClass, ChannelHandle, ChannelKind, Push, Subscriber, UnknownChannel
+from agio.platform.channels import (
+    ChannelClass,
+    ChannelHandle,
+    ChannelKind,
+    PayloadType,
+    Push,
+    Subscriber,
+    UnknownChannel,
+)
 from agio.platform.clock import Clock
 from agio.platform.db import Database, Scope
 from agio.platform.event_channels import EventLogHandle
@@ -35,25 +43,56 @@ class BalanceView(msgspec.Struct, frozen=True):
         )
 
 
-class _Leg(msgspec.Struct):
+class LegView(msgspec.Struct, frozen=True):
+    """What one leg did to an account of the subscriber's, and what the account was after it."""
+
     account: LedgerAccountId
     asset: str
+    amount: str
     balance: str
     held: str
     version: int
 
 
-class _LedgerEvent(msgspec.Struct):
-    legs: list[_Leg]
+class JournalPosted(msgspec.Struct, frozen=True, tag_field="kind", tag="journal_posted"):
+    """A journal, by its legs on the account's own ledger accounts."""
+
+    journal_id: str
+    source: str
+    reference: str | None
+    legs: list[LegView]
 
 
-_decode_body: Final = msgspec.json.Decoder(_LedgerEvent).decode
+class HoldPlaced(msgspec.Struct, frozen=True, tag_field="kind", tag="hold_placed"):
+    """Money was set aside."""
+
+    hold_id: str
+    amount: str
+    source: str
+    reference: str | None
+    legs: list[LegView]
+    journal_id: None = None
+
+
+class HoldReleased(HoldPlaced, frozen=True, tag_field="kind", tag="hold_released"):
+    """What was left of a hold is free again."""
+
+
+LedgerEvent = JournalPosted | HoldPlaced | HoldReleased
+
+
+class _AnyEvent(msgspec.Struct):
+    legs: list[LegView]
+
+
+_decode_body: Final = msgspec.json.Decoder(_AnyEvent).decode
 
 
 class LedgerChannels:
     """`ledger:{account}`: journals and holds of a customer account."""
 
     name = "ledger"
+    payload: ClassVar[PayloadType] = LedgerEvent
     channel_class = ChannelClass.LOG
     scope = "accounts:read"
 
@@ -72,6 +111,7 @@ class BalanceChannels:
     """`balances:{account}`: the newest balance of each asset, derived from the ledger's events."""
 
     name = "balances"
+    payload: ClassVar[PayloadType] = BalanceView
     channel_class = ChannelClass.STATE
     scope = "accounts:read"
 
@@ -111,7 +151,7 @@ class BalanceHandle:
 
     def decode(self, payload: bytes) -> list[Push]:
         event = decode_event(payload)
-        newest: dict[str, _Leg] = {}
+        newest: dict[str, LegView] = {}
         for leg in _decode_body(event.body).legs:
             if leg.account == f"{self._owner}:{leg.asset}":
                 newest[leg.asset] = leg
@@ -144,7 +184,7 @@ class BalanceHandle:
         for balance in balances:
             self._minimums[balance.asset] = balance.total - balance.held - balance.available
 
-    def _push(self, leg: _Leg, seq: int, at_us: int) -> Push:
+    def _push(self, leg: LegView, seq: int, at_us: int) -> Push:
         scale = len(leg.balance.partition(".")[2])
         total, held = parse_decimal(leg.balance, scale), parse_decimal(leg.held, scale)
         available = format_decimal(total - held - self._minimums.get(leg.asset, 0), scale)

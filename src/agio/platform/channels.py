@@ -8,6 +8,7 @@ bus loses, `replay` has.
 
 from datetime import datetime
 from enum import Enum
+from types import UnionType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
@@ -16,6 +17,10 @@ from agio.kernel.problem import NotFound
 
 if TYPE_CHECKING:
     from agio.platform.db import Scope
+
+
+PayloadType = type[msgspec.Struct] | UnionType
+"""The form of a channel's payloads: a struct, or several."""
 
 
 class ChannelClass(Enum):
@@ -92,6 +97,14 @@ class TimedHistory(Protocol):
     async def locate(self, instant: datetime, after: int) -> int | None:
         """The first sequence behind `after` that is not older than the instant; None if there is none."""
         ...
+
+
+@runtime_checkable
+class DocumentedKind(Protocol):
+    """A kind that says what its payloads are; the AsyncAPI document tells it."""
+
+    @property
+    def payload(self) -> PayloadType: ...
 
 
 class ChannelKind(Protocol):

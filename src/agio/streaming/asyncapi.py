@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from agio.platform.channels import ChannelClass, ChannelKind
+from agio.platform.channels import ChannelClass, ChannelKind, DocumentedKind
 from agio.streaming.encoding import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
 from agio.streaming.errors import CloseCode
 from agio.streaming.messages import Authenticate, Ping, Resync, Subscribe, Unsubscribe
@@ -44,14 +44,19 @@ _MESSAGES_OF: dict[ChannelClass, tuple[type[Message], ...]] = {
 }
 _DESCRIPTION = (
     "Every channel of the registry goes over /stream (WebSocket, JSON or msgpack) and /stream/sse"
-    " (server-sent events, JSON). A payload's form, `d`, is the one of the object in REST."
+    " (server-sent events, JSON); each says what form its payload `d` has."
 )
 
 
 def build_document(kinds: Iterable[ChannelKind], version: str) -> Document:
     """The whole document as JSON-compatible values."""
     types = [*_OPERATIONS, *KINDS]
-    _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    kinds = list(kinds)
+    payloads = {kind.name: kind.payload for kind in kinds if isinstance(kind, DocumentedKind)}
+    forms, schemas = msgspec.json.schema_components(
+        [*types, *payloads.values()], ref_template="#/components/schemas/{name}"
+    )
+    payload_forms = dict(zip(payloads, map(_name_discriminator, forms[len(types) :]), strict=True))
     on_socket = [kind for kind in KINDS if kind not in {SimpleTrade, Close}]
     on_events = [kind for kind in KINDS if kind is not SimpleTrade]
     channels = {
@@ -63,7 +68,7 @@ def build_document(kinds: Iterable[ChannelKind], version: str) -> Document:
         },
         "events": {
             "address": "/stream/sse",
-            "description": "Query: ch (repeatable), ticket, last_event_id. Header: Last-Event-ID.",
+            "description": "Query: ch (repeatable), start, ticket, last_event_id. Header: Last-Event-ID.",
             "messages": _references(on_events),
             "bindings": {"http": {}},
         },
@@ -75,7 +80,7 @@ def build_document(kinds: Iterable[ChannelKind], version: str) -> Document:
         },
     }
     for kind in kinds:
-        channels[f"channel_{kind.name}"] = _describe_channel(kind)
+        channels[f"channel_{kind.name}"] = _describe_channel(kind, payload_forms.get(kind.name))
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "agio streams", "version": version, "description": _DESCRIPTION},
@@ -94,11 +99,15 @@ def build_document(kinds: Iterable[ChannelKind], version: str) -> Document:
     }
 
 
-def _describe_channel(kind: ChannelKind) -> Document:
+def _describe_channel(kind: ChannelKind, payload: Document | None) -> Document:
+    messages = _references(_MESSAGES_OF[kind.channel_class])
+    if payload is not None:
+        carriers = [message for message in _MESSAGES_OF[kind.channel_class] if issubclass(message, Push)]
+        messages |= {carrier.__name__: _describe_push(carrier, payload) for carrier in carriers}
     described: Document = {
         "address": f"{kind.name}:{{key}}",
         "parameters": {"key": {"description": "Instrument, account or portfolio"}},
-        "messages": _references(_MESSAGES_OF[kind.channel_class]),
+        "messages": messages,
         "x-class": kind.channel_class.value,
         "x-scope": kind.scope,
     }
@@ -143,6 +152,20 @@ def _describe_message(kind: type[msgspec.Struct]) -> Document:
         "summary": (kind.__doc__ or kind.__name__).strip().partition("\n")[0],
         "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
     }
+
+
+def _describe_push(kind: type[Push], payload: Document) -> Document:
+    """A push of one channel: what all pushes are, with this payload."""
+    described = _describe_message(kind)
+    described["payload"] = {"allOf": [described["payload"], {"properties": {"d": payload}}]}
+    return described
+
+
+def _name_discriminator(form: Document) -> Document:
+    """AsyncAPI names just the member that tells several forms apart, where OpenAPI has an object."""
+    if "discriminator" in form:
+        return {**form, "discriminator": form["discriminator"]["propertyName"]}
+    return form
 
 
 def _references(kinds: Iterable[type[msgspec.Struct]]) -> Document:

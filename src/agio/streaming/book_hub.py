@@ -4,84 +4,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
 from typing_extensions import override
 
 from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push
+from agio.streaming.book_depth import DepthView
+from agio.streaming.book_points import RECENT_DELTAS, BookPoint, BookReader, merge_deltas
 from agio.streaming.chunks import Chunk
 from agio.streaming.encoding import encode_message, encode_snapshot
 from agio.streaming.errors import ChannelUnavailable
 from agio.streaming.hub import Hub, HubServices, Subscription
 from agio.streaming.outbound import OutboundQueue
-from agio.streaming.tiers import TIERS, TierTimer
+from agio.streaming.tiers import TIERS
 
-_RECENT_DELTAS = 512
 _SNAPSHOT_ATTEMPTS = 10
 _SNAPSHOT_PAUSE_SECONDS = 0.05
-
-Levels = list[tuple[str, str]]
-
-
-class _Sides(msgspec.Struct):
-    bids: Levels
-    asks: Levels
-
-
-_decode_sides = msgspec.json.Decoder(_Sides).decode
-
-
-def merge_deltas(deltas: Sequence[Push]) -> Push:
-    """One delta with the effect of several consecutive ones."""
-    if len(deltas) == 1:
-        return deltas[0]
-    bids: dict[str, str] = {}
-    asks: dict[str, str] = {}
-    for delta in deltas:
-        sides = _decode_sides(delta.d)
-        bids.update(sides.bids)
-        asks.update(sides.asks)
-    last = deltas[-1]
-    payload = msgspec.json.encode(_Sides(bids=list(bids.items()), asks=list(asks.items())))
-    return Push(q=last.q, t=last.t, d=payload, p=deltas[0].p, crc=last.crc)
-
-
-class BookPoint:
-    """A conflation point: all subscriptions of one tier, and the deltas since its last flush."""
-
-    def __init__(self, hub: "BookHub", tier: str) -> None:
-        self.flushed_at = 0.0
-        self.subscriptions: dict[BookSubscription, None] = {}
-        self._hub = hub
-        self._is_raw = tier == "raw"
-        self._deltas: list[Push] = []
-        self._timer = TierTimer(TIERS[tier], self.flush)
-
-    def add(self, delta: Push) -> None:
-        if not self.subscriptions:
-            return
-        self._deltas.append(delta)
-        if self._is_raw:
-            self._hub.services.ticker.offer_channel(self, is_urgent=False)
-        else:
-            self._timer.arm()
-
-    def flush(self) -> None:
-        deltas, self._deltas = self._deltas, []
-        if not deltas:
-            return
-        self.flushed_at = asyncio.get_running_loop().time()
-        pushes = deltas if self._is_raw else [merge_deltas(deltas)]
-        chunk = Chunk(self._hub.number, self._hub.label, pushes)
-        for subscription in list(self.subscriptions):
-            subscription.deliver(chunk)
-
-    def forget(self) -> None:
-        """Drop what was gathered: a snapshot replaces it."""
-        self._deltas = []
-
-    def stop(self) -> None:
-        self._timer.stop()
 
 
 class BookHub(Hub):
@@ -90,7 +27,9 @@ class BookHub(Hub):
     def __init__(self, number: int, channel: str, handle: ChannelHandle, services: HubServices) -> None:
         super().__init__(number, channel, handle, services)
         self.points = {tier: BookPoint(self, tier) for tier in TIERS}
-        self._recent: deque[Push] = deque(maxlen=_RECENT_DELTAS)
+        self._views: dict[int, DepthView] = {}
+        """Chains of the best levels, by their number."""
+        self._recent: deque[Push] = deque(maxlen=RECENT_DELTAS)
         """Consecutive deltas, newest last."""
         self._floor = 0
         """A whole book was told at this sequence: older snapshots do not count."""
@@ -103,12 +42,21 @@ class BookHub(Hub):
     @override
     async def close(self) -> None:
         await super().close()
-        for point in self.points.values():
+        for point in self._all_points():
             point.stop()
 
     @override
     def subscriptions(self) -> list[Subscription]:
-        return [subscription for point in self.points.values() for subscription in point.subscriptions]
+        return [subscription for point in self._all_points() for subscription in point.subscriptions]
+
+    def view(self, depth: int | None) -> "BookHub | DepthView":
+        """The chain of so many levels; None is the whole book."""
+        if depth is None:
+            return self
+        view = self._views.get(depth)
+        if view is None:
+            view = self._views[depth] = DepthView(self, depth)
+        return view
 
     @property
     def last(self) -> int | None:
@@ -176,16 +124,24 @@ class BookHub(Hub):
         self._recent.append(push)
         for point in self.points.values():
             point.add(push)
+        for view in self._views.values():
+            view.accept(push)
 
     def _break_chain(self) -> None:
         self._recent.clear()
-        for point in self.points.values():
+        for view in self._views.values():
+            view.forget()
+        for point in self._all_points():
             point.forget()
             for subscription in list(point.subscriptions):
                 subscription.restart()
 
+    def _all_points(self) -> list[BookPoint]:
+        of_views = [point for view in self._views.values() for point in view.points.values()]
+        return [*self.points.values(), *of_views]
 
-class BookSubscription(Subscription):
+
+class BookSubscription(BookReader):
     """Snapshot, deltas, and a new snapshot whenever the chain does not hold or the reader was too slow."""
 
     def __init__(
@@ -196,9 +152,11 @@ class BookSubscription(Subscription):
         queue: OutboundQueue,
         ended: Callable[[Subscription, Problem], None],
         tier: str,
+        depth: int | None = None,
     ) -> None:
         super().__init__(channel, handle, queue, ended)
         self._hub = hub
+        self._chain = hub.view(depth)
         self._tier = tier
         self._last: int | None = None
         """What the client has; None before a snapshot."""
@@ -213,7 +171,7 @@ class BookSubscription(Subscription):
 
     @override
     async def prepare(self) -> None:
-        self._snapshot = await self._hub.snapshot()
+        self._snapshot = await self._chain.snapshot()
 
     @override
     def describe(self) -> dict[str, object]:
@@ -222,11 +180,12 @@ class BookSubscription(Subscription):
 
     @override
     def activate(self) -> None:
-        self._hub.points[self._tier].subscriptions[self] = None
+        self._chain.points[self._tier].subscriptions[self] = None
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None and not self._begin(snapshot):
             self.restart()
 
+    @override
     def deliver(self, chunk: Chunk) -> None:
         if self.queue.is_conflating and (self._last is not None or self._skipped is not None):
             self._skip(chunk.pushes)
@@ -258,8 +217,8 @@ class BookSubscription(Subscription):
     async def resync(self) -> None:
         self.restart()
 
+    @override
     def restart(self) -> None:
-        """Begin again from a snapshot."""
         self._last = None
         if self.is_closed or self._restarting is not None or self.queue.is_conflating:
             if self.queue.is_conflating:
@@ -270,7 +229,7 @@ class BookSubscription(Subscription):
     @override
     def close(self) -> None:
         super().close()
-        self._hub.points[self._tier].subscriptions.pop(self, None)
+        self._chain.points[self._tier].subscriptions.pop(self, None)
         self.queue.forget(self)
         if self._restarting is not None:
             self._restarting.cancel()
@@ -278,7 +237,7 @@ class BookSubscription(Subscription):
     async def _restart(self) -> None:
         try:
             while not self.is_closed:
-                snapshot = await self._hub.snapshot()
+                snapshot = await self._chain.snapshot()
                 if snapshot is None or self._begin(snapshot):
                     return
                 await asyncio.sleep(_SNAPSHOT_PAUSE_SECONDS)
@@ -291,7 +250,7 @@ class BookSubscription(Subscription):
 
     def _begin(self, snapshot: Push) -> bool:
         """Send the snapshot and the deltas behind it, if they fit together."""
-        deltas = self._hub.after(snapshot.q)
+        deltas = self._chain.after(snapshot.q)
         if deltas is None:
             return False
         self.queue.put_frame(encode_snapshot(self.queue.encoding, self._hub.number, snapshot))
@@ -301,7 +260,7 @@ class BookSubscription(Subscription):
 
     def _bridge(self, last: int, target: int) -> None:
         """This subscription stands between two flushes of its tier: lead it to the shared chain."""
-        deltas = self._hub.after(last)
+        deltas = self._chain.after(last)
         wanted = [delta for delta in deltas or () if delta.q <= target]
         if wanted:
             self._send(wanted)

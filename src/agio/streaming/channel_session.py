@@ -10,6 +10,7 @@ from agio.identity.api import Principal
 from agio.kernel.problem import Problem
 from agio.kernel.time import format_instant
 from agio.platform.channels import ChannelHandle
+from agio.streaming.book_depth import depth_class
 from agio.streaming.book_hub import BookHub, BookSubscription
 from agio.streaming.encoding import Encoding, encode_message
 from agio.streaming.errors import (
@@ -86,7 +87,7 @@ class ChannelSession(Session):
     def end_subscription(self, subscription: Subscription, reason: Problem) -> None:
         super().end_subscription(subscription, reason)
         notice = {"op": "unsub", "n": subscription.hub.number, "ch": subscription.channel}
-        self.send({**notice, **describe_problem(reason), "retry": True})
+        self.send({**notice, **describe_problem(reason)})
 
     def send(self, message: Mapping[str, object]) -> None:
         self.queue.put_frame(encode_message(self.queue.encoding, message))
@@ -178,7 +179,8 @@ class ChannelSession(Session):
         if isinstance(hub, StateHub):
             return StateSubscription(request.ch, handle, hub, self.queue, ended, request.tier)
         if isinstance(hub, BookHub):
-            return BookSubscription(request.ch, handle, hub, self.queue, ended, request.tier)
+            depth = depth_class(request.depth)
+            return BookSubscription(request.ch, handle, hub, self.queue, ended, request.tier, depth)
         raise TypeError(f"no subscription fits {type(hub).__name__}")
 
     def welcome(self, principal: Principal, message_id: MessageId) -> dict[str, object]:

@@ -8,6 +8,7 @@ import msgspec
 
 from agio.platform.channels import Push
 from agio.streaming.frames import BINARY, TEXT, frame
+from agio.streaming.packing import pack_frame
 
 JSON_SUBPROTOCOL = "agio.v1.json"
 MSGPACK_SUBPROTOCOL = "agio.v1.msgpack"
@@ -27,6 +28,25 @@ class Encoding(Enum):
     """The JSON messages as server-sent events."""
 
     __hash__ = object.__hash__
+
+
+class Form:
+    """How a connection gets its frames: each encoding has a plain and a compressed one."""
+
+    __slots__ = ("encoding", "is_packed")
+
+    def __init__(self, encoding: Encoding, *, is_packed: bool) -> None:
+        self.encoding = encoding
+        self.is_packed = is_packed
+
+
+_PLAIN = {encoding: Form(encoding, is_packed=False) for encoding in Encoding}
+_PACKED = {encoding: Form(encoding, is_packed=True) for encoding in Encoding}
+
+
+def form_of(encoding: Encoding, *, is_packed: bool) -> Form:
+    """The one form of its kind."""
+    return (_PACKED if is_packed else _PLAIN)[encoding]
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -87,8 +107,19 @@ def frame_bodies(encoding: Encoding, bodies: Sequence[bytes], count: int) -> byt
     if encoding is not Encoding.MSGPACK:
         text = b",".join(bodies)
         return _envelop(encoding, text if count == 1 else b"[%b]" % text)
-    packed = b"".join(bodies)
-    return frame(BINARY, packed if count == 1 else _array_header(count) + packed)
+    return frame(BINARY, _array(bodies, count))
+
+
+def pack_body(encoding: Encoding, body: bytes, count: int) -> bytes | None:
+    """The compressed frame of `count` pushes; None where plain frames are better or the only ones."""
+    if encoding is Encoding.JSON:
+        return pack_frame(TEXT, body if count == 1 else b"[%b]" % body)
+    return pack_frame(BINARY, _array((body,), count)) if encoding is Encoding.MSGPACK else None
+
+
+def _array(bodies: Sequence[bytes], count: int) -> bytes:
+    joined = b"".join(bodies)
+    return joined if count == 1 else _array_header(count) + joined
 
 
 def _array_header(count: int) -> bytes:

@@ -30,6 +30,8 @@ _HEADERS = [
 class EventWire:
     """The port `Wire` over an answer's body."""
 
+    takes_packed = False
+
     def __init__(self, settings: StreamingSettings, transport: asyncio.Transport | None) -> None:
         self.patience_seconds = settings.close_seconds
         self._transport = transport

@@ -23,8 +23,9 @@ from agio.streaming.session import SessionServices
 class EventQueue(OutboundQueue):
     """Gives each event with pushes the position that a reader has once it has seen the event."""
 
+    shares_frames = False
     positions: dict[str, Position]
-    """By channel, LOG only: what has been written. The session sets it before the first chunk."""
+    """By channel, LOG only: what has been written, once the channel is activated."""
     channels: dict[int, str]
     """The names of LOG channels by number."""
 
@@ -62,9 +63,7 @@ class EventSession(ChannelSession):
         self._reader = principal
         self._requests = requests
         self.queue.channels = {}
-        self.queue.positions = {
-            request.ch: request.position for request in requests if request.position is not None
-        }
+        self.queue.positions = {}
 
     async def begin(self) -> None:
         """Open the channels; raises the first refusal's Problem when there is nothing to tell."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
@@ -21,6 +22,7 @@ from agio.streaming.messages import ChannelRequest
 from agio.streaming.metrics import StreamMetrics
 from agio.streaming.multiplex import MultiplexSession
 from agio.streaming.outbound import QueueBudget
+from agio.streaming.peers import Peers
 from agio.streaming.ports import Feed, PressureHook, SourceStates, Wire, no_pressure, no_sources
 from agio.streaming.registry import HubRegistry
 from agio.streaming.session import Session, SessionServices
@@ -31,6 +33,8 @@ from agio.streaming.ticker import Ticker
 log = structlog.get_logger(__name__)
 
 _SWEEP_SECONDS = 0.25
+_SWEEP_TURNS = 4
+"""A connection for which nothing waits is looked after once in so many rounds."""
 _PRESS_SECONDS = 1.0
 
 
@@ -72,6 +76,8 @@ class Gateway:
             self,
         )
         self._sessions: set[Session] = set()
+        self.peers = Peers(feed, self._sessions)
+        self._sweep_turns = itertools.count()
         self._keys: dict[KeyId, set[Session]] = {}
         self._strangers: Counter[str] = Counter()
         """Connections that have not authenticated yet, by address."""
@@ -99,7 +105,9 @@ class Gateway:
         if self._revocations is not None:
             self._end_watch = self._revocations.watch(self.revoke)
         self._feed.on_reconnect(self._bus_returned)
-        self._tasks = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._keep_verifying())]
+        await self.peers.open()
+        work = (self._keep_time(), self._keep_verifying(), self.peers.run())
+        self._tasks = [asyncio.create_task(part) for part in work]
 
     async def drain(self, within_seconds: float) -> None:
         """Ask clients to leave, wait for them, then close what is left with 1012."""
@@ -124,6 +132,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.peers.close()
         await self._hubs.close()
         await self._shared.stop()
         self._ticker.stop()
@@ -205,6 +214,7 @@ class Gateway:
     def _enter(self, session: Session) -> None:
         """Count a session; raises Overloaded when its key has too many."""
         self._sessions.add(session)
+        session.sweep_turn = next(self._sweep_turns) % _SWEEP_TURNS
         self._strangers[session.address] += 1
         self.metrics.connections.labels(session.door).inc()
         if session.principal is not None:
@@ -253,20 +263,27 @@ class Gateway:
 
     async def _keep_time(self) -> None:
         pressed_at = 0.0
-        while True:
+        for turn in itertools.cycle(range(_SWEEP_TURNS)):
             await asyncio.sleep(_SWEEP_SECONDS)
-            for session in list(self._sessions):
-                try:
-                    session.sweep()
-                except Exception:
-                    log.exception("stream_sweep_failed", connection=session.connection_id)
+            self._sweep(turn)
             now = asyncio.get_running_loop().time()
             if self._pressing and now - pressed_at >= _PRESS_SECONDS:
                 pressed_at = now
                 self._on_pressure(True)
             self._hubs.publish_metrics()
+            self.metrics.publish()
             self.metrics.queued_bytes.set(self._budget.used_bytes)
             self.metrics.ring_bytes.set(self._shared.rings.used_bytes)
+
+    def _sweep(self, turn: int) -> None:
+        """Look after everybody for whom something waits, and after each of the others in turn."""
+        for session in list(self._sessions):
+            if session.queue.is_free and session.sweep_turn != turn and session not in self._pressing:
+                continue
+            try:
+                session.sweep()
+            except Exception:
+                log.exception("stream_sweep_failed", connection=session.connection_id)
 
     async def _keep_verifying(self) -> None:
         while True:

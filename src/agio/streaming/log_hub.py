@@ -10,6 +10,7 @@ from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push
 from agio.streaming.chunks import Chunk, split
 from agio.streaming.errors import ChannelUnavailable
+from agio.streaming.fan_out import fan_out
 from agio.streaming.hub import Hub, HubServices, Subscription
 from agio.streaming.ring import Ring
 
@@ -39,6 +40,9 @@ class HistoryLost(ChannelUnavailable):
 
 class LogReader(Subscription):
     """The part of a subscription that a LOG hub knows."""
+
+    cursor: int
+    """The sequence up to which everything was handed to the connection."""
 
     @abstractmethod
     def deliver(self, chunk: Chunk) -> None:
@@ -108,9 +112,10 @@ class LogHub(Hub):
         self.flushed_at = asyncio.get_running_loop().time()
         if not self.live:
             return
-        chunk_bytes = self.services.settings.chunk_bytes
-        for chunk in split(self.number, self.label, pending, chunk_bytes):
-            for reader in list(self.live):
+        services = self.services
+        chunk_bytes = services.settings.chunk_bytes
+        for chunk in split(self.number, self.label, pending, chunk_bytes, is_shared=True):
+            for reader in fan_out(chunk, list(self.live), services.ticker, services.metrics.tally):
                 reader.deliver(chunk)
 
     @override

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -20,6 +20,9 @@ from agio.streaming.outbound import OutboundQueue
 log = structlog.get_logger(__name__)
 
 _RFC_3339 = Annotated[datetime, msgspec.Meta(tz=True)]
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Nanoseconds since 1970 of what lies between fit into the 64 bits of a database's number."""
 _FIRST_PAUSE_SECONDS = 0.05
 _LAST_PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
@@ -46,9 +49,12 @@ class Start(msgspec.Struct, frozen=True):
                 raise StartNotAvailable("sequences begin with 1")
             return cls(value, None)
         try:
-            return cls(None, msgspec.convert(value, _RFC_3339))
+            instant = msgspec.convert(value, _RFC_3339)
         except msgspec.MsgspecError as error:
             raise StartNotAvailable("start is a sequence or a time such as 2026-01-31T12:00:00Z") from error
+        if not _EARLIEST <= instant < _LATEST:
+            raise StartNotAvailable(f"start lies between {_EARLIEST.year} and {_LATEST.year}")
+        return cls(None, instant)
 
     async def find(self, hub: LogHub, handle: ChannelHandle) -> "tuple[Position, str | None]":
         """The position before it, and why its history cannot be told, if so."""
@@ -154,6 +160,10 @@ class LogSubscription(LogReader):
 
     @override
     def deliver(self, chunk: Chunk) -> None:
+        if self.queue.is_free and chunk.first == self.cursor + 1:
+            self.cursor = chunk.last
+            self.queue.put_chunk(chunk)
+            return
         if chunk.last <= self.cursor:
             return
         if self.queue.is_congested or chunk.first > self.cursor + 1:

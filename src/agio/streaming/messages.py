@@ -10,7 +10,15 @@ from agio.streaming.log_subscription import Position
 
 MAX_CHANNEL_LENGTH = 160
 
-MessageId = int | str | None
+MAX_INTEGER = 2**53 - 1
+"""The largest whole number that every reader of JSON can hold."""
+
+MessageId = (
+    Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+    | Annotated[str, msgspec.Meta(max_length=64)]
+    | None
+)
+"""The client's own number or word for a message; the answer names it."""
 
 
 class ChannelRequest(msgspec.Struct, frozen=True):

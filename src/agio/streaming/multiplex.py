@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 import structlog
 from typing_extensions import override
@@ -174,12 +175,8 @@ class MultiplexSession(ChannelSession):
                 self.end_subscription(subscription, problem)
 
     async def _subscribe(self, operation: Subscribe, principal: Principal) -> None:
-        requests = [
-            ChannelRequest(ch=item) if isinstance(item, str) else item
-            for item in operation.ch[: self.services.settings.max_subscriptions + 1]
-        ]
-        if len(operation.ch) > self.services.settings.max_subscriptions:
-            raise TooManySubscriptions(f"at most {self.services.settings.max_subscriptions} at a time")
+        self._require_few(operation.ch)
+        requests = [ChannelRequest(ch=item) if isinstance(item, str) else item for item in operation.ch]
         prepared, refused = await self.open_channels(requests, principal)
         if self.is_closed:
             return
@@ -194,7 +191,13 @@ class MultiplexSession(ChannelSession):
         for subscription in prepared:
             subscription.activate()
 
+    def _require_few(self, channels: Sequence[object]) -> None:
+        """A message that names more channels than a connection can have is refused whole."""
+        if len(channels) > self.services.settings.max_subscriptions:
+            raise TooManySubscriptions(f"at most {self.services.settings.max_subscriptions} at a time")
+
     def _unsubscribe(self, operation: Unsubscribe) -> None:
+        self._require_few(operation.ch)
         ended: list[str] = []
         refused: list[dict[str, object]] = []
         for channel in dict.fromkeys(operation.ch):
@@ -209,6 +212,7 @@ class MultiplexSession(ChannelSession):
             self.send({"id": operation.id, "unsubs": ended, "errs": refused})
 
     async def _resync(self, operation: Resync) -> None:
+        self._require_few(operation.ch)
         refused: list[dict[str, object]] = []
         done: list[str] = []
         for channel in dict.fromkeys(operation.ch):

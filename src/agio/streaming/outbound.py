@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Protocol
 
 from agio.streaming.chunks import Chunk, frame_chunks
-from agio.streaming.encoding import Encoding
+from agio.streaming.encoding import Encoding, form_of
 from agio.streaming.metrics import StreamMetrics
 from agio.streaming.ports import Wire
 from agio.streaming.settings import StreamingSettings
@@ -66,7 +66,14 @@ class QueueBudget:
 
 
 class OutboundQueue:
-    """The only way to a connection. Never waits; writes while the transport has room."""
+    """The only way to a connection. Never waits; writes while the transport has room.
+
+    Most of the time one chunk comes, nothing waits, and the transport has room. Then the chunk is only taken
+    in hand until the channels' flush is over, and its ready-made frame, the same bytes for all, is written.
+    """
+
+    shares_frames = True
+    """A chunk's frame is the same for every connection of this kind."""
 
     def __init__(
         self,
@@ -77,6 +84,7 @@ class OutboundQueue:
         budget: QueueBudget,
         metrics: StreamMetrics,
         *,
+        interests: Sized,
         overflowed: Callable[[str], None],
         level_changed: Callable[[], None],
     ) -> None:
@@ -86,7 +94,13 @@ class OutboundQueue:
         self.written_pushes = 0
         self.dropped_pushes = 0
         """Left out by the subscriptions, which announce it."""
-        self._wire = wire
+        self.is_free = self.shares_frames
+        """Open, nothing waits, nothing is held back: a shared chunk can be taken in hand."""
+        self._hand: Chunk | None = None
+        self._hand_owner: Conflatable | None = None
+        self.wire = wire
+        self.form = form_of(encoding, is_packed=wire.takes_packed)
+        self.interests = interests
         self._settings = settings
         self._ticker = ticker
         self._budget = budget
@@ -130,6 +144,14 @@ class OutboundQueue:
 
     def put_chunk(self, chunk: Chunk, owner: Conflatable | None = None) -> None:
         """Queue pushes; `owner` may be asked to take them back when the reader is slow."""
+        if self.is_free:
+            hands = self._ticker.hands
+            if hands is not None:
+                self.is_free = False
+                self._hand = chunk
+                self._hand_owner = owner
+                hands.append(self)
+                return
         self._put(_Entry(len(chunk.body(self.encoding)), self._clock(), chunk, b"", owner))
 
     def put_frame(self, frame: bytes) -> None:
@@ -138,6 +160,32 @@ class OutboundQueue:
 
     def put_late(self, make: LateFrame) -> None:
         self._put(_Entry(_LATE_FRAME_BYTES, self._clock(), None, make, None))
+
+    def give_hand(self, now: float) -> None:
+        """Write the chunk in hand."""
+        chunk = self._hand
+        if chunk is None:
+            return
+        wire = self.wire
+        if not wire.is_writable:
+            self.keep_hand()
+            return
+        self._hand = self._hand_owner = None
+        self.flushed_at = now
+        self.is_free = True
+        self.written_pushes += chunk.count
+        frame = chunk.framed(self.form)
+        tally = self._metrics.tally
+        tally.pushes += chunk.count
+        tally.bytes += len(frame)
+        wire.write(frame)
+
+    def keep_hand(self) -> None:
+        """Queue the chunk in hand."""
+        chunk, owner = self._hand, self._hand_owner
+        self._hand = self._hand_owner = None
+        if chunk is not None:
+            self._put(_Entry(len(chunk.body(self.encoding)), self._clock(), chunk, b"", owner))
 
     def conflate(self, owner: Conflatable) -> None:
         """Remember a subscription that holds newest values back until there is room."""
@@ -158,6 +206,8 @@ class OutboundQueue:
         if self._is_closed:
             return
         self._is_closed = True
+        self.is_free = False
+        self._hand = self._hand_owner = None
         self._entries.clear()
         self._conflated.clear()
         self._shrink(self.size_bytes)
@@ -174,8 +224,10 @@ class OutboundQueue:
         """Write as long as the transport takes more."""
         if self._is_closed:
             return
+        if self._hand is not None:
+            self.keep_hand()
         self.flushed_at = self._clock()
-        wire = self._wire
+        wire = self.wire
         while self._entries and wire.is_writable:
             wire.write(self._take())
         if not self._room.is_set() and self.size_bytes <= self._low:
@@ -188,10 +240,14 @@ class OutboundQueue:
             held, self._conflated = self._conflated, {}
             for owner in held:
                 owner.settle()
+        self._look_whether_free()
 
     def _put(self, entry: _Entry) -> None:
         if self._is_closed:
             return
+        if self._hand is not None:
+            self.keep_hand()
+        self.is_free = False
         self._entries.append(entry)
         self.size_bytes += entry.size
         if self.size_bytes > self._half and not self._is_conflating:
@@ -204,8 +260,12 @@ class OutboundQueue:
         if self.is_pressed and not self._was_pressed:
             self._was_pressed = True
             self._level_changed()
-        if self._wire.is_writable:
+        if self.wire.is_writable:
             self._ticker.offer_connection(self, is_urgent=self.size_bytes >= self._settings.write_bytes)
+
+    def _look_whether_free(self) -> None:
+        is_idle = not self._entries and not self._is_conflating and self._hand is None
+        self.is_free = is_idle and self.shares_frames and not self._is_closed
 
     def _start_conflating(self) -> None:
         self._is_conflating = True
@@ -227,7 +287,7 @@ class OutboundQueue:
 
     def frame_pushes(self, chunks: Sequence[Chunk]) -> bytes:
         """What is written for neighbouring chunks."""
-        return frame_chunks(self.encoding, chunks)
+        return frame_chunks(self.form, chunks)
 
     def _take(self) -> bytes:
         """Up to `write_bytes` of frames from the head of the queue; neighbouring chunks share a frame."""
@@ -245,15 +305,17 @@ class OutboundQueue:
             if chunks:
                 parts.append(self.frame_pushes(chunks))
                 chunks = []
-            self.written_pushes += pushes
-            self._metrics.deliveries.inc(pushes)
+            self._count(pushes)
             pushes = 0
             parts.append(entry.frame if isinstance(entry.frame, bytes) else entry.frame())
         if chunks:
             parts.append(self.frame_pushes(chunks))
-        self.written_pushes += pushes
-        self._metrics.deliveries.inc(pushes)
+        self._count(pushes)
         self._shrink(size)
         frames = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._metrics.written_bytes.inc(len(frames))
+        self._metrics.tally.bytes += len(frames)
         return frames
+
+    def _count(self, pushes: int) -> None:
+        self.written_pushes += pushes
+        self._metrics.tally.pushes += pushes

@@ -15,6 +15,8 @@ class Feed(Protocol):
         self, subject: str, handler: Callable[[str, bytes], Awaitable[None]]
     ) -> BusSubscription: ...
 
+    async def publish(self, subject: str, payload: bytes = b"") -> None: ...
+
     async def flush(self) -> None: ...
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None: ...
@@ -26,6 +28,11 @@ class Wire(Protocol):
     @property
     def is_writable(self) -> bool:
         """Open, and the transport's buffer is below its high-water mark."""
+        ...
+
+    @property
+    def takes_packed(self) -> bool:
+        """Whether the peer agreed to compressed frames."""
         ...
 
     def write(self, frames: bytes) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from agio.identity.api import Principal
 from agio.kernel.ids import KeyId
 from agio.kernel.page import Page, check_limit, encode_cursor, read_id_cursor
-from agio.kernel.problem import NotFound
+from agio.platform.db import Scope
 from agio.streaming.errors import CloseCode
 from agio.streaming.log_hub import LogHub
 from agio.streaming.session import Session
@@ -44,32 +44,40 @@ class Connection(msgspec.Struct, frozen=True):
     """Pushes left out because the reader is slow; always announced to it."""
 
 
-def list_connections(
-    sessions: Collection[Session], principal: Principal, limit: int, cursor: str | None
-) -> Page[Connection]:
-    """The connections of the caller's organisation and environment, oldest first."""
-    wanted = check_limit(limit)
-    after = read_id_cursor(cursor, "after", "con") or ""
+def read_page(limit: int, cursor: str | None) -> str:
+    """The connection after which a page begins; raises InvalidRequest."""
+    check_limit(limit)
+    return read_id_cursor(cursor, "after", "con") or ""
+
+
+def describe(sessions: Collection[Session], scope: Scope, after: str, limit: int) -> list[Connection]:
+    """The first `limit` connections of an organisation and environment behind one, oldest first."""
     found = sorted(
-        (session for session in sessions if _is_theirs(session, principal) and session.connection_id > after),
+        (session for session in sessions if _is_theirs(session, scope) and session.connection_id > after),
         key=lambda session: session.connection_id,
     )
-    items = [_describe(session, session.principal) for session in found[:wanted] if session.principal]
-    has_more = len(found) > wanted
+    return [_describe(session, session.principal) for session in found[:limit] if session.principal]
+
+
+def merge(connections: Collection[Connection], limit: int) -> Page[Connection]:
+    """A page of what several processes found."""
+    found = sorted(connections, key=lambda connection: connection.connection_id)
+    items = found[:limit]
+    has_more = len(found) > limit
     return Page(items, encode_cursor({"after": items[-1].connection_id}) if has_more else None)
 
 
-def disconnect(sessions: Collection[Session], principal: Principal, connection_id: str) -> None:
-    """Close one connection of the caller's organisation and environment; raises NotFound."""
+def disconnect(sessions: Collection[Session], scope: Scope, connection_id: str) -> bool:
+    """Close one connection of an organisation and environment; False when it is not here."""
     for session in list(sessions):
-        if session.connection_id == connection_id and _is_theirs(session, principal):
+        if session.connection_id == connection_id and _is_theirs(session, scope):
             session.finish(CloseCode.DISCONNECTED, "disconnected by an operator")
-            return
-    raise NotFound("this node has no such connection of yours")
+            return True
+    return False
 
 
-def _is_theirs(session: Session, principal: Principal) -> bool:
-    return session.principal is not None and session.principal.scope == principal.scope
+def _is_theirs(session: Session, scope: Scope) -> bool:
+    return session.principal is not None and session.principal.scope == scope
 
 
 def _describe(session: Session, reader: Principal) -> Connection:

@@ -6,10 +6,9 @@ outbound frames arrive ready-made and go straight to the transport. One TLS port
 
 import asyncio
 import contextlib
-import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import ClassVar, Protocol, cast
 
 import structlog
@@ -19,27 +18,22 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from agio.kernel.problem import Problem, Unavailable
 from agio.streaming.errors import CloseCode, InvalidHandshake
-from agio.streaming.handshake import (
-    UpgradeRequest,
-    choose_subprotocol,
-    read_request,
-    refusal,
-)
+from agio.streaming.handshake import UpgradeRequest, read_request, refusal
+from agio.streaming.inbound import FrameParser
 from agio.streaming.ports import Wire
 from agio.streaming.rates import TokenBucket
 from agio.streaming.settings import StreamingSettings
 
 log = structlog.get_logger(__name__)
-_quiet = logging.getLogger("agio.streaming.websockets")
-_quiet.setLevel(logging.ERROR)
 
 _TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-_MAX_FRAGMENTS = 4_096
+_RECORD_BYTES = 16 * 1024
+"""What a TLS record holds."""
+_BYTES_PER_FRAGMENT = 16
+"""A message may have as many fragments as if each had so many bytes: empty ones come to an end, too."""
 _MESSAGE_SECONDS = 10.0
 _CONTROL_FRAMES_PER_SECOND = 50
 _CONTROL_FRAME_BURST = 200
@@ -91,24 +85,21 @@ class StreamProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._connections = server_state.connections
         self._settings = self.door.settings
-        self._path = ""
-
-        def select_subprotocol(_frames: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-            chosen = choose_subprotocol(self._path, offered)
-            return None if chosen is None else Subprotocol(chosen)
-
-        self._frames = ServerProtocol(
-            select_subprotocol=select_subprotocol,
-            max_size=self._settings.max_message_bytes_before_authentication,
-            logger=_quiet,
+        self._frames = FrameParser(
+            self._settings.max_message_bytes_before_authentication,
+            may_compress=self._settings.may_compress,
         )
         self._transport: asyncio.Transport | None = None
         self._session: ProtocolSession | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._parts: list[bytes] = []
         self._is_text = False
-        self._is_paused = False
         self._is_closing = False
+        self._is_secure = False
+        self.write: Callable[[bytes], None] = _write_nothing
+        """Straight to the transport between handshake and end, where it is what a delivery mostly costs."""
+        self.is_writable = False
+        """The handshake is done, the end has not begun, and the transport is below its high-water mark."""
         self._deadline: asyncio.TimerHandle | None = None
         self._message_deadline: asyncio.TimerHandle | None = None
         self._heard_at = time.monotonic()
@@ -120,8 +111,10 @@ class StreamProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = connected = cast(asyncio.Transport, transport)
         self._connections.add(self)  # type: ignore[arg-type]
+        self._is_secure = transport.get_extra_info("ssl_object") is not None
         limit = self._settings.write_bytes
-        connected.set_write_buffer_limits(high=limit, low=limit // 4)
+        high = min(limit, _RECORD_BYTES) if self._is_secure else limit
+        connected.set_write_buffer_limits(high=high, low=high // 4)
         raw = transport.get_extra_info("socket")
         if raw is not None:
             with contextlib.suppress(OSError):
@@ -160,15 +153,17 @@ class StreamProtocol(asyncio.Protocol):
             self.door.ended(close.code if close is not None else 1006)
             self._session.lost()
         self._transport = None
+        self.write = _write_nothing
+        self.is_writable = False
 
     @override
     def pause_writing(self) -> None:
-        self._is_paused = True
+        self.is_writable = False
 
     @override
     def resume_writing(self) -> None:
-        self._is_paused = False
         if self._session is not None and not self._is_closing:
+            self.is_writable = True
             self._session.writable()
 
     def shutdown(self) -> None:
@@ -180,19 +175,21 @@ class StreamProtocol(asyncio.Protocol):
 
     # What the session calls (the port `Wire`)
 
-    @property
-    def is_writable(self) -> bool:
+    def _write_records(self, frames: bytes) -> None:
         transport = self._transport
-        return (
-            not self._is_paused
-            and not self._is_closing
-            and transport is not None
-            and transport.get_write_buffer_size() < self._settings.write_bytes
-        )
+        if transport is None:
+            return
+        if len(frames) <= _RECORD_BYTES:
+            transport.write(frames)
+            return
+        # The TLS layer keeps a buffer as large as the largest write for the life of the connection.
+        view = memoryview(frames)
+        for start in range(0, len(frames), _RECORD_BYTES):
+            transport.write(view[start : start + _RECORD_BYTES])
 
-    def write(self, frames: bytes) -> None:
-        if self._transport is not None and not self._is_closing:
-            self._transport.write(frames)
+    @property
+    def takes_packed(self) -> bool:
+        return self._frames.takes_packed
 
     def limit_messages(self, max_bytes: int) -> None:
         self._frames.max_message_size = max_bytes
@@ -211,7 +208,7 @@ class StreamProtocol(asyncio.Protocol):
     # Handshake
 
     def _begin_handshake(self, request: Request) -> None:
-        self._path = request.path
+        self._frames.path = request.path
         response = self._frames.accept(request)
         if response.status_code != 101:
             reason = self._frames.handshake_exc
@@ -243,6 +240,8 @@ class StreamProtocol(asyncio.Protocol):
         self._frames.send_response(response)
         self._write_answers()
         self._transport.resume_reading()
+        self.write = self._write_records if self._is_secure else self._transport.write
+        self.is_writable = True
         session.opened()
 
     def _read_request(self, request: Request) -> UpgradeRequest:
@@ -250,8 +249,7 @@ class StreamProtocol(asyncio.Protocol):
             raise Unavailable("the connection is gone")
         peer = self._transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else ""
-        is_secure = self._transport.get_extra_info("ssl_object") is not None
-        return read_request(request, address, is_secure=is_secure)
+        return read_request(request, address, is_secure=self._is_secure)
 
     def _refuse(self, problem: Problem, request: Request) -> None:
         if self._transport is None:
@@ -276,7 +274,7 @@ class StreamProtocol(asyncio.Protocol):
     def _take_part(self, frame: Frame) -> None:
         self._parts.append(bytes(frame.data))
         if not frame.fin:
-            if len(self._parts) > _MAX_FRAGMENTS:
+            if len(self._parts) > (self._frames.max_message_size or 0) // _BYTES_PER_FRAGMENT:
                 self._end(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
             elif self._message_deadline is None:
                 self._message_deadline = self._loop.call_later(_MESSAGE_SECONDS, self._give_up_message)
@@ -318,6 +316,8 @@ class StreamProtocol(asyncio.Protocol):
     def _expect_end(self) -> None:
         """Nothing is written from now on; a peer that does not end the connection is cut off."""
         self._is_closing = True
+        self.write = _write_nothing
+        self.is_writable = False
         if self._deadline is None and self._transport is not None:
             self._deadline = self._loop.call_later(self._settings.close_seconds, self._transport.abort)
 
@@ -325,6 +325,10 @@ class StreamProtocol(asyncio.Protocol):
 def make_protocol(door: Door) -> type[StreamProtocol]:
     """The class for uvicorn's `ws=`, bound to a gateway."""
     return type("BoundStreamProtocol", (StreamProtocol,), {"door": door})
+
+
+def _write_nothing(_frames: bytes) -> None:
+    return None
 
 
 def _is_utf8(payload: bytes) -> bool:

@@ -1,5 +1,6 @@
 """`/stream` over plain HTTP: events, and what to do instead of a GET."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -11,14 +12,17 @@ import agio
 from agio.identity.api import ANY_KEY, Principal
 from agio.kernel.page import DEFAULT_LIMIT, Page
 from agio.kernel.problem import InvalidRequest
+from agio.platform.channels import ChannelClass, ChannelKind
 from agio.streaming.asyncapi import build_document
-from agio.streaming.errors import UpgradeRequired
+from agio.streaming.errors import StartNotAvailable, UpgradeRequired
 from agio.streaming.event_response import EventResponse, EventWire, transport_of
 from agio.streaming.gateway import Gateway
 from agio.streaming.handshake import UpgradeRequest
 from agio.streaming.messages import ChannelRequest
 from agio.streaming.positions import decode_positions
-from agio.streaming.presence import Connection, disconnect, list_connections
+from agio.streaming.presence import Connection
+
+_MAX_DIGITS = 20
 
 Channels = Annotated[list[str], Parameter(query="ch", required=True)]
 LastEvent = Annotated[str | None, Parameter(header="Last-Event-ID", required=False)]
@@ -34,10 +38,14 @@ def build_router(gateway: Gateway) -> Router:
         channels: Channels,
         last_event: LastEvent = None,
         last_event_id: str | None = None,
+        start: str | None = None,
         ticket: str | None = None,  # noqa: ARG001 - the guard has used it up
     ) -> ASGIApp:
         """Channels as server-sent events; `Last-Event-ID` resumes. Each channel needs its own scope."""
-        requests = read_requests(channels, last_event or last_event_id, gateway.settings.max_event_channels)
+        last, limit = last_event or last_event_id, gateway.settings.max_event_channels
+        requests = read_requests(channels, last, limit)
+        if start is not None:
+            requests = begin_at(start, requests, gateway.kinds)
         asked = describe_request(request)
         wire = EventWire(gateway.settings, transport_of(request.scope))
         session = await gateway.admit_reader(asked, principal, requests, wire)
@@ -66,17 +74,17 @@ def build_router(gateway: Gateway) -> Router:
         """The AsyncAPI 3 document of the streams."""
         return document
 
-    @get("/api/stream/connections", opt={"scope": "ops:read"}, sync_to_thread=False)
-    def show_connections(
+    @get("/api/stream/connections", opt={"scope": "ops:read"})
+    async def show_connections(
         principal: Principal, limit: int = DEFAULT_LIMIT, cursor: str | None = None
     ) -> Page[Connection]:
-        """Who of the organisation is connected to this node: channels, lag, queue and drops of each."""
-        return list_connections(gateway.sessions, principal, limit, cursor)
+        """Who of the organisation is connected, to any node: channels, lag, queue and drops of each."""
+        return await gateway.peers.list_connections(principal, limit, cursor)
 
-    @delete("/api/stream/connections/{connection_id:str}", opt={"scope": "keys:write"}, sync_to_thread=False)
-    def end_connection(principal: Principal, connection_id: str) -> None:
+    @delete("/api/stream/connections/{connection_id:str}", opt={"scope": "keys:write"})
+    async def end_connection(principal: Principal, connection_id: str) -> None:
         """Disconnect one with code 4011; its client may return. To keep it out, revoke its key."""
-        disconnect(gateway.sessions, principal, connection_id)
+        await gateway.peers.disconnect(principal, connection_id)
 
     return Router(
         "/",
@@ -99,6 +107,22 @@ def read_requests(channels: list[str], last_event: str | None, limit: int) -> li
         raise InvalidRequest(f"ch: name 1 to {limit} channels, ch=... each", extra={"field": "ch"})
     positions = decode_positions(last_event) if last_event else {}
     return [ChannelRequest(ch=name, position=positions.get(name)) for name in names]
+
+
+def begin_at(
+    start: str, requests: list[ChannelRequest], kinds: Iterable[ChannelKind]
+) -> list[ChannelRequest]:
+    """The same, with history from a sequence or a time on for logs; whoever comes back goes on instead."""
+    logs = {kind.name for kind in kinds if kind.channel_class is ChannelClass.LOG}
+    if not any(request.ch.partition(":")[0] in logs for request in requests):
+        raise StartNotAvailable("only logs have a history")
+    wanted = int(start) if start.isdecimal() and len(start) < _MAX_DIGITS else start
+    return [
+        msgspec.structs.replace(request, start=wanted)
+        if request.position is None and request.ch.partition(":")[0] in logs
+        else request
+        for request in requests
+    ]
 
 
 def describe_request(request: Request[Any, Any, Any]) -> UpgradeRequest:

@@ -92,9 +92,11 @@ class Session:
             services.shared.ticker,
             services.budget,
             services.metrics,
+            interests=self.subscriptions,
             overflowed=lambda reason: self.close(CloseCode.SLOW_CONSUMER, reason),
             level_changed=self._watch_lag,
         )
+        self.sweep_turn = 0
         self.counted_as: KeyId | None = None
         """The key that this connection is counted for; None for a stranger."""
         self._is_asked_to_renew = False
@@ -131,7 +133,7 @@ class Session:
         """Say that this node is about to stop."""
 
     def sweep(self) -> None:
-        """Look after time: called about twice a second."""
+        """Look after time: called about once a second, four times when something waits."""
         settings, now = self.services.settings, self.clock()
         if self.queue.age_seconds() > settings.queue_seconds:
             self.close(CloseCode.SLOW_CONSUMER, "the oldest message waited too long")

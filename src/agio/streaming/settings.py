@@ -12,6 +12,9 @@ class StreamingSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     """Further browser origins; the server's own origin always may."""
 
+    may_compress: bool = False
+    """Agree to permessage-deflate when a client offers it."""
+
     max_connections: int = 10_000
     max_connections_per_key: int = 200
     max_unauthenticated_per_address: int = 32

@@ -45,9 +45,14 @@ class StatePoint:
             return
         self.flushed_at = asyncio.get_running_loop().time()
         chunk_bytes = self._hub.services.settings.chunk_bytes
-        for chunk in split(self._hub.number, self._hub.label, pushes, chunk_bytes):
+        for chunk in split(self._hub.number, self._hub.label, pushes, chunk_bytes, is_shared=True):
             for subscription in list(self.subscriptions):
                 subscription.deliver(chunk)
+
+    def flush_raw(self) -> None:
+        """Hand over now what would go out at the next tick; tiers hold newest values only, and keep them."""
+        if self._is_raw:
+            self.flush()
 
     def stop(self) -> None:
         self._timer.stop()
@@ -80,7 +85,7 @@ class StateHub(Hub):
     def accept(self, pushes: list[Push]) -> None:
         for push in pushes:
             known = self._newest.get(push.key)
-            if known is not None and push.q <= known.q and push.t <= known.t:
+            if known is not None and _is_old(push, known):
                 continue
             self._remember(push)
             for point in self.points.values():
@@ -120,6 +125,17 @@ class StateHub(Hub):
             self._newest.popitem(last=False)
 
 
+def _is_old(push: Push, known: Push) -> bool:
+    """Whether a value may be older than the one that is known.
+
+    A snapshot may have been read before something that has been told since, whatever its instant. From a
+    publisher that began to count anew, a later instant is believed.
+    """
+    if push.snapshot and push.q < known.q:
+        return True
+    return push.q <= known.q and push.t <= known.t
+
+
 class StateSubscription(Subscription):
     """Delivers values; a slow reader gets the newest of each key and is told what was left out."""
 
@@ -156,7 +172,10 @@ class StateSubscription(Subscription):
 
     @override
     def activate(self) -> None:
-        self._hub.points[self._tier].subscriptions[self] = None
+        point = self._hub.points[self._tier]
+        # What others wait for until the next tick is older than our values: it must not follow them.
+        point.flush_raw()
+        point.subscriptions[self] = None
         self._send(self._values)
         self._values = []
 
@@ -182,6 +201,7 @@ class StateSubscription(Subscription):
     async def resync(self) -> None:
         values = await self._hub.values()
         if not self.is_closed:
+            self._hub.points[self._tier].flush_raw()
             self._send(values)
 
     @override

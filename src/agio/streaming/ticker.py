@@ -1,10 +1,21 @@
 """The adaptive tick: what has been quiet goes out at once, everything else together every 20 ms."""
 
 import asyncio
+from time import thread_time
 from typing import Protocol
+
+import structlog
+
+log = structlog.get_logger(__name__)
 
 _EARLY = 0.9
 """A timer may fire a little early; 90 % of a tick counts as one."""
+_SHARE = 0.25
+"""How much of the time flushing may take: when it takes more, ticks become longer and writes larger."""
+_LONGEST = 1.6
+"""How much longer."""
+_MEMORY = 0.75
+"""What a tick adds to the measure of earlier ones decays by this."""
 
 
 class Flushable(Protocol):
@@ -14,11 +25,33 @@ class Flushable(Protocol):
     def flush(self) -> None: ...
 
 
+class Handy(Protocol):
+    """A connection with one shared chunk in hand, which nothing waits behind."""
+
+    flushed_at: float
+
+    def give_hand(self, now: float) -> None:
+        """Write it."""
+        ...
+
+    def keep_hand(self) -> None:
+        """Queue it."""
+        ...
+
+
 class Ticker:
     """Flushes channels, then the connections that they filled, in one go."""
 
     def __init__(self, tick_seconds: float) -> None:
+        self._base_seconds = tick_seconds
         self._tick_seconds = tick_seconds
+        self._busy_seconds = 0.0
+        """CPU time of a tick, averaged."""
+        self.now = self.quiet_since = 0.0
+        """While channels are flushed: a connection that wrote nothing since then may write at once."""
+        self.hands: list[Handy] | None = None
+        """Connections that took a chunk in hand; None unless channels are being flushed. All of them put it
+        down before anything else runs."""
         self._channels: dict[Flushable, None] = {}
         self._channels_later: dict[Flushable, None] = {}
         self._connections: dict[Flushable, None] = {}
@@ -64,20 +97,49 @@ class Ticker:
 
     def _run_soon(self) -> None:
         self._soon = None
-        self._flush(self._channels)
+        now = asyncio.get_running_loop().time()
+        self._hand_out(self._channels, now, now - self._tick_seconds * _EARLY)
         self._flush(self._connections)
 
     def _run_later(self) -> None:
         self._later = None
-        self._flush(self._channels_later)
-        self._connections.update(self._connections_later)
-        self._connections_later.clear()
-        self._run_soon_now()
-
-    def _run_soon_now(self) -> None:
+        begun = thread_time()
         if self._soon is not None:
             self._soon.cancel()
-        self._run_soon()
+            self._soon = None
+        self._channels.update(self._channels_later)
+        self._channels_later.clear()
+        now = asyncio.get_running_loop().time()
+        self._hand_out(self._channels, now, now)
+        self._connections.update(self._connections_later)
+        self._connections_later.clear()
+        self._flush(self._connections)
+        self._adapt(thread_time() - begun)
+
+    def _adapt(self, spent_seconds: float) -> None:
+        self._busy_seconds = _MEMORY * self._busy_seconds + (1 - _MEMORY) * spent_seconds
+        wanted = self._busy_seconds / _SHARE
+        self._tick_seconds = min(max(self._base_seconds, wanted), _LONGEST * self._base_seconds)
+
+    def _hand_out(self, channels: dict[Flushable, None], now: float, quiet_since: float) -> None:
+        """Flush channels; what connections took in hand is written by those that have been quiet."""
+        if not channels:
+            return
+        self.now, self.quiet_since = now, quiet_since
+        hands: list[Handy] = []
+        self.hands = hands
+        try:
+            self._flush(channels)
+        finally:
+            self.hands = None
+            for connection in hands:
+                try:
+                    if connection.flushed_at <= quiet_since:
+                        connection.give_hand(now)
+                    else:
+                        connection.keep_hand()
+                except Exception:
+                    log.exception("stream_write_failed")
 
     @staticmethod
     def _flush(items: dict[Flushable, None]) -> None:

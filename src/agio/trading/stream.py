@@ -3,9 +3,17 @@
 from agio.custody.api import Custody
 from agio.kernel.ids import AccountId
 from agio.kernel.problem import NotFound
-from agio.platform.channels import ChannelClass, ChannelHandle, ChannelKind, Subscriber, UnknownChannel
+from agio.platform.channels import (
+    ChannelClass,
+    ChannelHandle,
+    ChannelKind,
+    PayloadType,
+    Subscriber,
+    UnknownChannel,
+)
 from agio.platform.db import Database
 from agio.platform.event_channels import EventLogHandle
+from agio.trading.schemas import ExecutionView, OrderView
 
 
 class AccountLog:
@@ -14,8 +22,11 @@ class AccountLog:
     channel_class = ChannelClass.LOG
     scope = "orders:read"
 
-    def __init__(self, name: str, history_path: str, database: Database, custody: Custody) -> None:
+    def __init__(
+        self, name: str, payload: PayloadType, history_path: str, database: Database, custody: Custody
+    ) -> None:
         self.name = name
+        self.payload = payload
         self._history_path = history_path
         self._database = database
         self._custody = custody
@@ -37,6 +48,6 @@ class AccountLog:
 def build_channels(database: Database, custody: Custody) -> list[ChannelKind]:
     """The channels that trading offers to the streaming edge."""
     return [
-        AccountLog("orders", "/api/orders", database, custody),
-        AccountLog("fills", "/api/executions", database, custody),
+        AccountLog("orders", OrderView, "/api/orders", database, custody),
+        AccountLog("fills", ExecutionView, "/api/executions", database, custody),
     ]

@@ -160,7 +160,7 @@ async def world(
     await bus.close()
 
 
-async def receive(socket: aiohttp.ClientWebSocketResponse, seconds: float = 5.0) -> list[dict[str, object]]:
+async def receive(socket: aiohttp.ClientWebSocketResponse, seconds: float = 30.0) -> list[dict[str, object]]:
     """The messages of the next frame."""
     message = await socket.receive(seconds)
     if message.type is aiohttp.WSMsgType.TEXT:
@@ -189,7 +189,7 @@ async def subscribe(
         assert answer["op"] == "welcome"
 
 
-async def close_code(socket: aiohttp.ClientWebSocketResponse, seconds: float = 5.0) -> int | None:
+async def close_code(socket: aiohttp.ClientWebSocketResponse, seconds: float = 30.0) -> int | None:
     """Read until the server ends the connection."""
     async with asyncio.timeout(seconds):
         while not socket.closed:

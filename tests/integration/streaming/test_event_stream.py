@@ -73,6 +73,18 @@ class TestRead:
                 await trade(world, 20)
                 assert [push["q"] for push in await again.until(100)] == list(range(51, 101))
 
+    async def test_start_brings_history_once_and_a_returning_reader_goes_on(self, world: World) -> None:
+        path = "/stream/sse?ch=trades:ES&ch=balances:acc_1&start=4"
+        world.trades.trades(10)
+        async with read(world, path) as (_, reader):
+            await trade(world, 2)
+            assert [push["q"] for push in await reader.until(12)] == list(range(4, 13))
+
+        last = [identity for identity, _ in reader.events if identity][-1]
+        async with read(world, path, **{"Last-Event-ID": last}) as (_, again):
+            await trade(world, 2)
+            assert [push["q"] for push in await again.until(14)] == [13, 14]
+
     async def test_reader_that_leaves_is_forgotten(self, world: World) -> None:
         async with read(world, "/stream/sse?ch=trades:ES") as (_, reader):
             await trade(world, 1)
@@ -132,6 +144,9 @@ class TestRefuse:
             ("?ch=trades:ES", "blind", 403),
             ("?ch=trades:NOPE", GOOD, 404),
             ("?ch=trades:ES&last_event_id=nonsense", GOOD, 422),
+            ("?ch=trades:ES&start=yesterday", GOOD, 422),
+            ("?ch=trades:ES&start=7", GOOD, 422),
+            ("?ch=balances:acc_1&start=1", GOOD, 422),
             ("", GOOD, 422),
         ],
     )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 
@@ -211,8 +212,18 @@ class MemoryBook:
 
 
 def crc_of(bids: dict[str, str], asks: dict[str, str]) -> int:
-    """Any checksum will do between a fake and its test."""
-    return hash((frozenset(bids.items()), frozenset(asks.items()))) & 0xFFFFFFFF
+    """Of the ten best levels; any checksum will do between a fake and its test."""
+    best = best_levels(bids, asks, 10)
+    return hash((frozenset(best["bids"].items()), frozenset(best["asks"].items()))) & 0xFFFFFFFF
+
+
+def best_levels(bids: dict[str, str], asks: dict[str, str], depth: int) -> dict[str, dict[str, str]]:
+    highest = sorted(bids, key=Decimal, reverse=True)[:depth]
+    lowest = sorted(asks, key=Decimal)[:depth]
+    return {
+        "bids": {price: bids[price] for price in highest},
+        "asks": {price: asks[price] for price in lowest},
+    }
 
 
 class MemoryBookHandle:
@@ -284,8 +295,9 @@ class FakeRevocations:
 class FakeWire:
     """Keeps what is written; `is_writable` is the test's to set."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_packed: bool = False) -> None:
         self.is_writable = True
+        self.takes_packed = takes_packed
         self.written: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.limit = 0

@@ -78,8 +78,8 @@ class Client:
 
 
 class Edge:
-    def __init__(self, settings: StreamingSettings) -> None:
-        self.feed = FakeFeed()
+    def __init__(self, settings: StreamingSettings, feed: FakeFeed | None = None) -> None:
+        self.feed = feed or FakeFeed()
         self.trades = MemoryLog()
         self.orders = MemoryLog("orders", ("acc_1",), scope="orders:read")
         self.balances = MemoryState()
@@ -141,8 +141,11 @@ class Edge:
 
 
 @asynccontextmanager
-async def running_edge(settings: StreamingSettings = QUICK) -> AsyncIterator[Edge]:
-    edge = Edge(settings)
+async def running_edge(
+    settings: StreamingSettings = QUICK, feed: FakeFeed | None = None
+) -> AsyncIterator[Edge]:
+    """A gateway of its own, on a bus of its own or beside others."""
+    edge = Edge(settings, feed)
     await edge.gateway.start()
     try:
         yield edge

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from tests.unit.streaming.fakes import FakeWire, principal
+from tests.unit.streaming.fakes import FakeWire, MemoryLog, principal
 from tests.unit.streaming.harness import QUICK, Edge, running_edge
 
 from agio.streaming.asyncapi import build_document
@@ -79,6 +79,24 @@ class TestDocument:
             found = document
             for step in reference.split("/"):
                 found = found[step]
+
+    def test_a_channel_says_what_its_payloads_are(self) -> None:
+        """Of several forms the member is named that tells them apart."""
+
+        class Up(msgspec.Struct, tag_field="kind", tag="up"):
+            by: int
+
+        class Down(msgspec.Struct, tag_field="kind", tag="down"):
+            by: int
+
+        log = MemoryLog()
+        log.payload = Up | Down  # type: ignore[attr-defined]
+        document = build_document([log], "1")
+        whole, payload = document["channels"]["channel_trades"]["messages"]["Push"]["payload"]["allOf"]
+
+        assert whole == {"$ref": "#/components/schemas/Push"}
+        assert payload["properties"]["d"]["discriminator"] == "kind"
+        assert len(payload["properties"]["d"]["anyOf"]) == 2
 
     async def test_channels_come_from_the_registry(self) -> None:
         async with running_edge() as edge:

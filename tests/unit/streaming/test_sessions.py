@@ -49,7 +49,8 @@ class TestAuthenticate:
             await client.ask(op="auth", token="market")
             notice = await client.wait_for(lambda message: message.get("op") == "unsub")
 
-            assert (notice["ch"], notice["code"]) == ("balances:acc_1", "insufficient_scope")
+            told = (notice["ch"], notice["code"], notice["retry"])
+            assert told == ("balances:acc_1", "insufficient_scope", False)
             assert list(client.session.subscriptions) == ["trades:ES"]
 
     async def test_expiry_is_enforced_after_its_grace(self) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.streaming.fakes import MemoryBook, crc_of
+from tests.unit.streaming.fakes import MemoryBook, best_levels, crc_of
 from tests.unit.streaming.harness import QUICK, Client, running_edge
 
 from agio.streaming.book_hub import merge_deltas
@@ -53,17 +53,26 @@ changes = st.lists(
 )
 
 
-async def follow_books(plan: list[tuple[str, str, str, str]], tiers: list[str]) -> None:
+async def follow_books(
+    plan: list[tuple[str, str, str, str]],
+    tiers: list[tuple[str, int | None]],
+    resting: dict[str, dict[str, str]] | None = None,
+) -> None:
+    """Subscribers of some tiers and depths follow a book through all that the bus may do to it."""
     async with running_edge(LOUD) as edge:
-        copies: list[Copy] = []
+        copies: list[tuple[Copy, int]] = []
+        for side, levels in (resting or {}).items():
+            for price, size in levels.items():
+                edge.book.change(side, price, size)
 
-        async def join(tier: str) -> None:
+        async def join(tier: str, depth: int | None) -> None:
             client = await edge.connect()
-            copies.append(Copy(client))
-            await client.ask(op="sub", ch=[{"ch": "book:ES", "tier": tier}])
+            copies.append((Copy(client), 1_000 if depth is None else 10))
+            request = {"ch": "book:ES", "tier": tier} | ({} if depth is None else {"depth": depth})
+            await client.ask(op="sub", ch=[request])
 
-        for tier in tiers:
-            await join(tier)
+        for tier, depth in tiers:
+            await join(tier, depth)
         for side, price, size, fate in plan:
             delta = edge.book.change(side, price, size)
             if fate != "lose":
@@ -73,21 +82,46 @@ async def follow_books(plan: list[tuple[str, str, str, str]], tiers: list[str]) 
             elif fate == "pause":
                 await asyncio.sleep(0.004)
             elif fate == "join":
-                await join("50ms")
-        await edge.publish("book", "ES", [edge.book.change("bids", "9", "1")])
+                await join("50ms", tiers[-1][1])
+        # Better than every other: all of them are told.
+        await edge.publish("book", "ES", [edge.book.change("bids", "99", "1")])
         async with asyncio.timeout(5):
-            while any(copy.last != edge.book.q for copy in copies):
+            while any(copy.last != edge.book.q for copy, _ in copies):
                 await asyncio.sleep(0.005)
-                for copy in copies:
+                for copy, _ in copies:
                     copy.read()
-        for copy in copies:
-            assert copy.sides == {"bids": edge.book.bids, "asks": edge.book.asks}
+        for copy, depth in copies:
+            assert copy.sides == best_levels(edge.book.bids, edge.book.asks, depth)
 
 
 @settings(max_examples=40, deadline=None)
 @given(changes)
 def test_every_book_is_right_at_every_checksum(plan: list[tuple[str, str, str, str]]) -> None:
-    asyncio.run(follow_books(plan, ["raw", "50ms", "raw"]))
+    asyncio.run(follow_books(plan, [("raw", None), ("50ms", None), ("raw", None)]))
+
+
+def levels_around(first: int) -> dict[str, str]:
+    return {str(price): "5" for price in range(first, first + 14)}
+
+
+deep_changes = st.lists(
+    st.tuples(
+        st.sampled_from(["bids", "asks"]),
+        st.integers(1, 40).map(str),
+        st.integers(0, 2).map(str),
+        st.sampled_from(["publish"] * 8 + ["lose", "pause", "join"]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(deep_changes)
+def test_best_levels_are_right_at_every_checksum(plan: list[tuple[str, str, str, str]]) -> None:
+    """Sides of 14 levels and more, of which those who ask for seven are sent the best ten."""
+    resting = {"bids": levels_around(5), "asks": levels_around(21)}
+    asyncio.run(follow_books(plan, [("raw", None), ("raw", 7), ("50ms", 7), ("raw", 10)], resting))
 
 
 @given(
@@ -131,6 +165,37 @@ class TestState:
             restarted = msgspec.structs.replace(edge.balances.put("USD", 1, {"total": "1"}), t=501)
             await edge.publish("balances", "acc_1", [restarted])
             await client.wait_for(lambda message: message.get("q") == 1)
+
+    async def test_a_snapshot_read_before_what_was_told_since_is_not_told(self) -> None:
+        """It was asked for first, answered late, and its instant is that of the answer."""
+        async with running_edge() as edge:
+            client = await edge.connect()
+            await client.ask(op="sub", ch=["balances:acc_1"])
+            read = edge.balances.put("USD", 4, {"total": "4"})
+            await edge.publish("balances", "acc_1", [edge.balances.put("USD", 5, {"total": "5"})])
+            await client.wait_for(lambda message: message.get("q") == 5)
+            edge.balances.values["USD"] = msgspec.structs.replace(read, t=9_000, snapshot=True)
+            await client.ask(op="resync", ch=["balances:acc_1"])
+            await edge.publish("balances", "acc_1", [edge.balances.put("BTC", 6, {})])
+            await client.wait_for(lambda message: message.get("q") == 6)
+
+            assert 4 not in client.sequences()
+
+    async def test_what_waits_for_the_tick_does_not_follow_newer_values(self) -> None:
+        async with running_edge(msgspec.structs.replace(QUICK, tick_seconds=0.3)) as edge:
+            first, second = await edge.connect(), await edge.connect()
+            await first.ask(op="sub", ch=["balances:acc_1"])
+            for q in (5, 6, 7):
+                await edge.publish("balances", "acc_1", [edge.balances.put("USD", q, {"total": str(q)})])
+                # The first goes out at once, the others at the tick.
+                await first.wait_for(lambda message: message.get("q") == 5)
+            await second.ask(op="sub", ch=["balances:acc_1"])
+            await edge.publish("balances", "acc_1", [edge.balances.put("USD", 8, {"total": "8"})])
+            for client in (first, second):
+                await client.wait_for(lambda message: message.get("q") == 8)
+
+            assert first.sequences() == [5, 6, 7, 8]
+            assert second.sequences() == [7, 8]
 
     async def test_a_tier_sends_the_newest_of_each_key(self) -> None:
         async with running_edge() as edge:

@@ -10,10 +10,14 @@ from websockets.streams import StreamReader
 
 from agio.platform.channels import Push
 from agio.streaming.chunks import Chunk, frame_chunks, split
-from agio.streaming.encoding import Encoding, encode_snapshot
+from agio.streaming.encoding import Encoding, Form, encode_snapshot, form_of
 from agio.streaming.errors import InvalidOperation
 from agio.streaming.frames import BINARY, TEXT, frame
 from agio.streaming.messages import Subscribe, decode_operation
+
+
+def plain(encoding: Encoding) -> Form:
+    return form_of(encoding, is_packed=False)
 
 
 def parse(data: bytes) -> list[Frame]:
@@ -57,7 +61,7 @@ class TestChunks:
         for size in sizes:
             chunks.append(Chunk(7, b'"ES"', pushes(size, first)))
             first += size
-        (read,) = parse(frame_chunks(encoding, chunks))
+        (read,) = parse(frame_chunks(plain(encoding), chunks))
         decode = msgspec.json.decode if encoding is Encoding.JSON else msgspec.msgpack.decode
         content = decode(read.data)
 
@@ -68,12 +72,12 @@ class TestChunks:
         assert content == (expected if len(expected) > 1 else expected[0])
 
     def test_large_array_in_msgpack(self) -> None:
-        (read,) = parse(Chunk(1, b'"ES"', pushes(70_000)).frame(Encoding.MSGPACK))
+        (read,) = parse(Chunk(1, b'"ES"', pushes(70_000)).framed(plain(Encoding.MSGPACK)))
 
         assert len(msgspec.msgpack.decode(read.data)) == 70_000
 
     def test_simple_form_is_one_frame_per_trade_with_numbers(self) -> None:
-        frames = parse(Chunk(1, b'"ES"', pushes(3)).frame(Encoding.SIMPLE))
+        frames = parse(Chunk(1, b'"ES"', pushes(3)).framed(plain(Encoding.SIMPLE)))
 
         assert msgspec.json.decode(frames[0].data) == {
             "symbol": "ES",
@@ -86,12 +90,12 @@ class TestChunks:
     def test_the_same_bytes_serve_everybody(self) -> None:
         chunk = Chunk(1, b'"ES"', pushes(3))
 
-        assert chunk.frame(Encoding.JSON) is chunk.frame(Encoding.JSON)
+        assert chunk.framed(plain(Encoding.JSON)) is chunk.framed(plain(Encoding.JSON))
 
     def test_book_deltas_name_their_predecessor(self) -> None:
         chunk = Chunk(1, b'"ES"', [Push(q=9, t=1, d=b'{"bids":[],"asks":[]}', p=4, crc=77)])
-        (text,) = parse(chunk.frame(Encoding.JSON))
-        (packed,) = parse(chunk.frame(Encoding.MSGPACK))
+        (text,) = parse(chunk.framed(plain(Encoding.JSON)))
+        (packed,) = parse(chunk.framed(plain(Encoding.MSGPACK)))
 
         assert msgspec.json.decode(text.data) == msgspec.msgpack.decode(packed.data)
         assert msgspec.json.decode(text.data)["p"] == 4

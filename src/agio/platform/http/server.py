@@ -93,6 +93,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        # The parser and we hold each other: let go, or both live until the garbage collector looks.
+        self.parser = None  # type: ignore[assignment]
+        self.headers = []
+        self.scope = None  # type: ignore[assignment]
+
+    @override
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
             self._refuse(RequestRefused("this is not a request in HTTP/1.1"))
