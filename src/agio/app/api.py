@@ -5,12 +5,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 import uvicorn
 import uvloop
 
 from agio.app.ending import end_for_sure
+from agio.app.listening import own_name, own_socket, shared_sockets
 from agio.app.node import open_node
 from agio.app.readiness import announce_ready
 from agio.app.wiring import Api, build_api
@@ -31,22 +33,38 @@ log = structlog.get_logger(__name__)
 class Server(uvicorn.Server):
     """uvicorn that lets stream clients move elsewhere before it closes their sockets."""
 
-    def __init__(self, config: uvicorn.Config, api: Api) -> None:
+    def __init__(self, config: uvicorn.Config, api: Api, data_dir: Path) -> None:
         super().__init__(config)
         self._api = api
+        self._data_dir = data_dir
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if sockets is not None:
+            await self._listen_to_supervisor()
         announce_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if sockets is not None:
+            # New connections go to the other processes from now on.
+            for server in self.servers:
+                server.close()
         await self._api.gateway.drain(DRAIN_SECONDS)
         await super().shutdown(sockets)
+
+    async def _listen_to_supervisor(self) -> None:
+        """Plain HTTP on a socket of this process' own: which process answers on the port is chance."""
+
+        def make() -> asyncio.Protocol:
+            return BoundedHttpProtocol(self.config, self.server_state, self.lifespan.state)
+
+        listener = own_socket(self._data_dir, own_name())
+        self.servers.append(await asyncio.get_running_loop().create_unix_server(make, sock=listener))
 
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    configure_logging("api", settings.log_level)
+    configure_logging(own_name() or "api", settings.log_level)
     uvloop.run(_serve(settings))
 
 
@@ -54,7 +72,8 @@ async def _serve(settings: Settings) -> None:
     async with open_node(settings, "api", settings.database_url, CONNECTIONS) as node:
         api = build_api(node)
         async with _running(api):
-            await Server(_configure(settings, api), api).serve()
+            sockets = shared_sockets(settings.host, settings.port) if own_name() else None
+            await Server(_configure(settings, api), api, settings.data_dir).serve(sockets)
 
 
 @asynccontextmanager

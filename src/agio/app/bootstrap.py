@@ -16,6 +16,7 @@ from agio.app.preparation import Ready
 from agio.identity.api import SCOPES, Environment
 from agio.identity.service import IdentityService
 from agio.kernel.ids import AccountId, OrganisationId, PortfolioId, new_id
+from agio.marketdata.live.market import is_live, read_market
 from agio.marketdata.model import SIM_INSTRUMENTS
 from agio.marketdata.tape.files import symbol_of
 from agio.platform.clock import SystemClock
@@ -106,6 +107,8 @@ def _symbols(market: str) -> list[str]:
         return [instrument.symbol for instrument in SIM_INSTRUMENTS]
     if market.startswith(REPLAY_PREFIX):
         return [symbol_of(Path(market.removeprefix(REPLAY_PREFIX)))]
+    if is_live(market):
+        return [symbol for venue in read_market(market) for symbol in venue.symbols.values()]
     return []
 
 

@@ -18,6 +18,8 @@ from agio.marketdata.api import SIM, Fence
 from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory, InstrumentRegistry
 from agio.marketdata.jobs import Sweeper
+from agio.marketdata.live.duty import LiveDuty
+from agio.marketdata.live.market import is_live, read_market
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.publisher import Publisher
 from agio.marketdata.recorder import Recorder
@@ -26,6 +28,7 @@ from agio.marketdata.replays.players import Stage
 from agio.marketdata.replays.pressure import PressureGate
 from agio.marketdata.settings import (
     MarketDataSettings,
+    live_settings,
     tick_reader_address,
     tick_store_settings,
     tick_writer_address,
@@ -133,10 +136,25 @@ class Engine:
             tasks.create_task(publisher.run())
             tasks.create_task(tape.run())
             tasks.create_task(ReplayDuty(node.bus, stage, self._registry).run())
+            if is_live(node.settings.market):
+                tasks.create_task(self._follow_live(recorder, publisher, history))
             if node.settings.market == "sim":
                 tasks.create_task(self._simulate(recorder, publisher, fence))
             else:
                 tasks.create_task(self._close_simulator(fence))
+
+    async def _follow_live(self, recorder: Recorder, publisher: Publisher, history: TradeTable) -> None:
+        node = self._node
+        await LiveDuty(
+            read_market(node.settings.market),
+            node.bus,
+            node.clock,
+            recorder,
+            publisher,
+            self._registry,
+            history,
+            live_settings(node.settings),
+        ).run()
 
     async def _simulate(self, recorder: Recorder, publisher: Publisher, fence: Fence) -> None:
         node = self._node

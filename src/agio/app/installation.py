@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from agio.app.services import Service
+from agio.marketdata.live.market import InvalidMarket, is_live, read_market
 from agio.platform import tls
 from agio.platform.config import InvalidSetting, Settings
 from agio.platform.embedded import ports
@@ -141,9 +142,21 @@ def absolute_market(market: str) -> str:
     kind, _, tape = market.partition(":")
     if market in {"sim", "none"}:
         return market
+    if is_live(market):
+        _check_live(market)
+        return market
     if kind != "replay" or not tape:
-        raise InvalidSetting(f"--market {market!r}: it is sim, none or replay:PATH")
+        raise InvalidSetting(
+            f"--market {market!r}: it is sim, none, replay:PATH or live:VENUE:SYMBOL (live:kraken:BTC/USD)"
+        )
     path = Path(tape).expanduser().resolve()
     if not path.is_file() or not os.access(path, os.R_OK):
         raise InvalidSetting(f"--market: the tape {path} does not exist or cannot be read")
     return f"replay:{path}"
+
+
+def _check_live(market: str) -> None:
+    try:
+        read_market(market)
+    except InvalidMarket as error:
+        raise InvalidSetting(f"--market {market!r}: {error}") from error

@@ -9,6 +9,7 @@ from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
 from typing import Protocol
 
+from agio.app.listening import PROCESS_VARIABLE, probe_process
 from agio.app.readiness import GO_LINE, READY_LINE, VARIABLE
 from agio.platform.config import Settings
 from agio.platform.embedded.child import Child, Identity
@@ -52,17 +53,26 @@ class AgioProcess:
     """`agio engine` or `agio api`: a hidden verb of this program with its settings in the environment.
 
     It loads its code at once but begins only after `release`. It is ready when it has announced it and
-    `probe`, when there is one, agrees.
+    `probe`, when there is one, agrees. `variables` are added to its environment.
     """
 
     def __init__(
-        self, verb: str, settings: Settings, *, port: int = 0, probe: Callable[[Settings], bool] | None = None
+        self,
+        verb: str,
+        settings: Settings,
+        *,
+        port: int = 0,
+        probe: Callable[[Settings], bool] | None = None,
+        name: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.name = verb
+        self.name = name or verb
         self.port = port
+        self._verb = verb
+        self._variables = variables or {}
         self._probe = probe
         self._settings = settings
-        self._child = Child(verb, settings.data_dir / "logs" / f"{verb}.log")
+        self._child = Child(self.name, settings.data_dir / "logs" / f"{self.name}.log")
         self._channel: socket.socket | None = None
         self._is_released = self._is_announced = False
 
@@ -76,8 +86,9 @@ class AgioProcess:
     def spawn(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            environment = child_environment(self._settings, {VARIABLE: str(theirs.fileno())})
-            command = agio_command(self.name)
+            variables = {**self._variables, VARIABLE: str(theirs.fileno())}
+            environment = child_environment(self._settings, variables)
+            command = agio_command(self._verb)
             self._child.spawn(command, environment, cwd=self._settings.data_dir, pass_fds=(theirs.fileno(),))
         if self._channel is not None:
             self._channel.close()
@@ -119,6 +130,24 @@ class AgioProcess:
             # A process that has just died is noticed, and started again, elsewhere.
             with suppress(OSError):
                 self._channel.send(GO_LINE)
+
+
+def api_processes(settings: Settings) -> list[AgioProcess]:
+    """The API processes of one port: `api`, or `api-1`, `api-2` and so on."""
+    if settings.api_processes == 1:
+        return [AgioProcess("api", settings, port=settings.port, probe=probe_readiness)]
+    names = [f"api-{number}" for number in range(1, settings.api_processes + 1)]
+    return [
+        AgioProcess(
+            "api",
+            settings,
+            port=settings.port,
+            probe=lambda settings, name=name: probe_process(settings.data_dir, name),  # type: ignore[misc]
+            name=name,
+            variables={PROCESS_VARIABLE: name},
+        )
+        for name in names
+    ]
 
 
 def agio_command(*arguments: str) -> list[str]:

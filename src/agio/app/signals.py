@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ROLL_SIGNAL = signal.SIGUSR2
+"""Asks for a restart of the API processes, one after the other."""
 
 
 class SignalInbox:
@@ -16,6 +18,7 @@ class SignalInbox:
 
     def __init__(self) -> None:
         self.is_stop_requested = False
+        self._is_roll_requested = False
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
@@ -24,6 +27,7 @@ class SignalInbox:
     def installed(self) -> Iterator["SignalInbox"]:
         """Take the place of the usual handlers, in the main thread, until the block ends."""
         handlers = {number: signal.signal(number, self._request_stop) for number in STOP_SIGNALS}
+        handlers[ROLL_SIGNAL] = signal.signal(ROLL_SIGNAL, self._request_roll)
         handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _ignore)
         descriptor = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         try:
@@ -33,6 +37,11 @@ class SignalInbox:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
+    def take_roll(self) -> bool:
+        """Whether a rolling restart was asked for since the last call."""
+        is_requested, self._is_roll_requested = self._is_roll_requested, False
+        return is_requested
+
     def wait(self, seconds: float) -> None:
         """Sleep, at most until the next signal."""
         readable, _, _ = select.select([self._receiver], [], [], seconds)
@@ -41,6 +50,9 @@ class SignalInbox:
 
     def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.is_stop_requested = True
+
+    def _request_roll(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_roll_requested = True
 
 
 def reap_strangers(own: set[int]) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from agio.app.installation import Installation, choose_port, public_url, renew_certificates
 from agio.app.preparation import Preparation, Ready, Report
 from agio.app.run_state import RunFolder, RunState, own_identity
-from agio.app.services import AgioProcess, Service, probe_readiness
+from agio.app.services import AgioProcess, Service, api_processes
 from agio.app.signals import SignalInbox, reap_strangers
 from agio.app.watched import Status, WatchedService
 from agio.platform.config import Settings
@@ -64,6 +64,9 @@ class Supervisor:
         self._identity = own_identity()
         self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
         self._next_log_check = 0.0
+        self._rolling: list[WatchedService] = []
+        """API processes that are still to be restarted."""
+        self._rolled: WatchedService | None = None
 
     @property
     def settings(self) -> Settings:
@@ -89,10 +92,7 @@ class Supervisor:
         self._settings = settings = installation.settings()
         self._run_folder.write_settings(settings)
         servers = [self._watch_over(server) for server in installation.servers()]
-        processes = (
-            AgioProcess("engine", settings),
-            AgioProcess("api", settings, port=settings.port, probe=probe_readiness),
-        )
+        processes = [AgioProcess("engine", settings), *api_processes(settings)]
         # The processes load their code while the servers come up.
         for watched in [self._watch_over(process) for process in processes]:
             watched.start(time.monotonic())
@@ -205,7 +205,11 @@ class Supervisor:
             self._restart_damaged_bus(now)
         if now >= self._next_upkeep and self._settings is not None:
             self._next_upkeep = now + UPKEEP_SECONDS
-            self._renew_certificates(self._settings, now)
+            self._renew_certificates(self._settings)
+        if self._inbox.take_roll() and self._status == "ready":
+            self._reporter.done("restarting the API processes one after the other")
+            self._roll()
+        self._roll_on(now)
 
     def _restart_damaged_bus(self, now: float) -> None:
         for watched in self._watched:
@@ -213,13 +217,24 @@ class Supervisor:
                 self._reporter.trouble("nats could not store events while the disk was full: restarting it")
                 watched.restart(now)
 
-    def _renew_certificates(self, settings: Settings, now: float) -> None:
+    def _renew_certificates(self, settings: Settings) -> None:
         if not renew_certificates(settings):
             return
-        for watched in self._watched:
-            if watched.name == "api":
-                self._reporter.done("the server certificate was renewed: restarting api with it")
-                watched.restart(now)
+        self._reporter.done("the server certificate was renewed: restarting api with it")
+        self._roll()
+
+    def _roll(self) -> None:
+        """Have the API processes restarted one after the other."""
+        self._rolling = [watched for watched in self._watched if watched.name.partition("-")[0] == "api"]
+
+    def _roll_on(self, now: float) -> None:
+        """Restart the next one; each must serve again before the next one drains."""
+        is_waiting = self._rolled is not None and self._rolled.status is not Status.READY
+        if is_waiting or not self._rolling:
+            return
+        self._rolled = self._rolling.pop(0)
+        self._rolled.restart(now)
+        self._save_state()
 
     def _save_state(self) -> None:
         settings = self._settings or self._wanted

@@ -39,6 +39,7 @@ from agio.ledger.stream import build_channels as ledger_channels
 from agio.marketdata import routes as marketdata_routes
 from agio.marketdata.history import TradeTable
 from agio.marketdata.instruments import InstrumentDirectory
+from agio.marketdata.live.metrics import FeedCollector
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.pressure import PressureSignal
 from agio.marketdata.replays.requests import ReplayRequests
@@ -120,6 +121,7 @@ def build_api(node: Node) -> Api:
         AnalyticsChannel(analytics, clock),
     ]
     metrics = Metrics("api", agio.__version__)
+    metrics.registry.register(FeedCollector(view.feeds))
     pressure = PressureSignal(bus, clock, node=secrets.token_hex(4))
     gateway = Gateway(
         bus,
@@ -128,7 +130,9 @@ def build_api(node: Node) -> Api:
         clock,
         policy=policy,
         revocations=watch,
-        settings=StreamingSettings(allowed_origins=settings.allowed_origins),
+        settings=StreamingSettings(
+            allowed_origins=settings.allowed_origins, may_compress=settings.stream_compression
+        ),
         registry=metrics.registry,
         sources=view.source_states,
         on_pressure=pressure,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, cast
 
 import msgspec
 
@@ -37,7 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8443
     market: str = "sim"
-    """`sim`, `replay:PATH` or `none`."""
+    """`sim`, `replay:PATH`, `live:VENUE:SYMBOL,SYMBOL;VENUE:...` or `none`."""
+    feed_urls: tuple[str, ...] = ()
+    """`VENUE=wss://host`: streams of live venues elsewhere. `AGIO_FEED_URL_<VENUE>` says it for one."""
+    feed_rest_urls: tuple[str, ...] = ()
+    """`VENUE=https://host`: the same of their REST, by default at the host of the stream that was named."""
     speed: float = 1.0
     """Replay speed as a multiple of real time; 0 is as fast as possible."""
     seed: int = 1
@@ -46,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     """Further browser origins that may open a stream; the server's own always may."""
+    api_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """API processes on the one port; the kernel spreads connections over them."""
+    stream_compression: bool = False
+    """Agree to permessage-deflate when a client offers it."""
     replay_dirs: tuple[Path, ...] = ()
     """Folders from which `POST /api/market/replays` may read."""
     master_keys: str = ""
@@ -73,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             text = environment.get(variable, "")
             if not text:
                 continue
-            is_list = field.encode_name in {"allowed_origins", "replay_dirs"}
+            is_list = field.encode_name in {"allowed_origins", "replay_dirs", "feed_urls", "feed_rest_urls"}
             raw: object = (
                 [part for part in text.split(os.pathsep if "dirs" in variable.lower() else ",") if part]
                 if is_list
@@ -85,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 )
             except msgspec.ValidationError as error:
                 raise InvalidSetting(f"{variable}={text!r}: {error}") from error
+        for name, prefix in (("feed_urls", "AGIO_FEED_URL_"), ("feed_rest_urls", "AGIO_FEED_REST_URL_")):
+            values[name] = (*cast("tuple[str, ...]", values.get(name, ())), *_by_venue(environment, prefix))
         if "data_dir" not in values:
             values["data_dir"] = default_data_dir(environment)
         return cls(**values)  # type: ignore[arg-type]
@@ -107,6 +118,15 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
         return Path("/var/lib/agio")
     home = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(home) / "agio"
+
+
+def _by_venue(environment: Mapping[str, str], prefix: str) -> list[str]:
+    """`VENUE=URL` of each variable that names a venue after the prefix."""
+    return [
+        f"{variable.removeprefix(prefix)}={url}"
+        for variable, url in sorted(environment.items())
+        if variable.startswith(prefix) and url
+    ]
 
 
 def _read_path(kind: type, value: object) -> object:

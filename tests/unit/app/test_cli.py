@@ -48,7 +48,8 @@ class TestUp:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (("--market", "casino"), "it is sim, none or replay:PATH"),
+            (("--market", "casino"), "it is sim, none, replay:PATH or live:"),
+            (("--market", "live:kraken"), "kraken needs 1 to 200 symbols"),
             (("--market", "replay:absent.csv"), "does not exist or cannot be read"),
             (("--port", "70000"), "--port"),
             (("--speed", "-1"), "--speed"),

@@ -1,5 +1,6 @@
 """`agio up`: the whole platform on this machine, until Ctrl-C."""
 
+import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from agio.app.installation import PortTaken, absolute_market
 from agio.app.run_state import AlreadyRunning, RunFolder
 from agio.app.signals import SignalInbox
 from agio.app.supervisor import StartFailed, Stopped, Supervisor
+from agio.marketdata.live.market import is_live
 from agio.platform.config import InvalidSetting, Settings
 from agio.platform.embedded.accounts import NoUsableAccount
 from agio.platform.embedded.nats import NatsFailed
@@ -61,7 +63,8 @@ def up(
     market: Annotated[
         str | None,
         typer.Option(
-            help="sim: a simulated exchange. replay:PATH: a recorded tape. none.",
+            help="sim: a simulated exchange. replay:PATH: a recorded tape."
+            " live:VENUE:SYMBOL,SYMBOL;VENUE:...: live venues. none.",
             envvar="AGIO_MARKET",
             show_default="sim",
         ),
@@ -79,6 +82,16 @@ def up(
         int | None,
         typer.Option(help="Seed of the simulated exchange.", envvar="AGIO_SEED", show_default="1"),
     ] = None,
+    api_processes: Annotated[
+        int | None,
+        typer.Option(
+            help="API processes on the one port, one a core at most; SIGUSR2 restarts them in turn.",
+            envvar="AGIO_API_PROCESSES",
+            min=1,
+            max=64,
+            show_default="1",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C.
@@ -87,7 +100,14 @@ def up(
     take servers of your own instead. AGIO_TLS_CERTIFICATE and AGIO_TLS_KEY take your own certificate. A new
     API key for the local operator is printed at every start; it is valid for seven days.
     """
-    given = {"host": host, "port": port, "market": market, "speed": speed, "seed": seed}
+    given = {
+        "host": host,
+        "port": port,
+        "market": market,
+        "speed": speed,
+        "seed": seed,
+        "api_processes": api_processes,
+    }
     settings = msgspec.structs.replace(
         read_settings(),
         data_dir=resolve_data_dir(data_dir),
@@ -102,6 +122,8 @@ def run_platform(settings: Settings, *, as_json: bool) -> None:
     with SignalInbox().installed() as inbox:
         try:
             settings = msgspec.structs.replace(settings, market=absolute_market(settings.market))
+            if is_live(settings.market):
+                importlib.import_module("agio.marketdata.settings").live_settings(settings)
             supervisor = Supervisor(settings, reporter, inbox)
             _supervise(supervisor, reporter, as_json=as_json)
         except AlreadyRunning:
