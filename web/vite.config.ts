@@ -21,7 +21,8 @@ export default defineConfig({
   server: {
     proxy: {
       "/api": { target: server, secure: false },
-      "/stream": { target: server, secure: false, ws: true },
+      // The server lets only pages of its own origin open streams.
+      "/stream": { target: server, secure: false, ws: true, changeOrigin: true, headers: { origin: server } },
     },
   },
 });

@@ -9,6 +9,7 @@ export default defineConfig({
   },
   test: {
     environment: "node",
-    include: ["test/**/*.test.ts", "../sdk/typescript/test/**/*.test.ts"],
+    testTimeout: 60_000,
+    include: ["test/**/*.test.ts"],
   },
 });

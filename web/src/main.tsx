@@ -3,6 +3,7 @@ import "./styles/tokens.css";
 import "./styles/app.css";
 import "./styles/panels.css";
 import "./styles/pages.css";
+import "./styles/market.css";
 import { App } from "./app/App.tsx";
 
 const root = document.getElementById("root");

@@ -1,18 +1,10 @@
-import type { Account, Me, Replay, StreamState } from "agio-sdk";
+import type { Account, Me, Replay } from "agio-sdk";
 import { useEffect, useState } from "react";
 import { clock, words } from "@/shared/format.ts";
-import type { ConnectionFeed, ConnectionView } from "@/shared/live/connection_feed.ts";
+import { STATE_WORDS, type ConnectionFeed, type ConnectionView } from "@/shared/live/connection_feed.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import { Mark } from "@/shared/Mark.tsx";
 import { hrefOf, PAGES, type PageName } from "./route.ts";
-
-const STATE_WORDS: Record<StreamState, string> = {
-  connecting: "Connecting",
-  live: "Live",
-  stale: "Stale",
-  resuming: "Resuming",
-  closed: "Closed",
-};
 
 interface Props {
   readonly me: Me;

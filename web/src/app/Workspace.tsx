@@ -8,6 +8,10 @@ import type { Session } from "./session.ts";
 
 // Each page comes when it is first looked at.
 const TradePage = lazy(async () => ({ default: (await import("./TradePage.tsx")).TradePage }));
+const MarketPage = lazy(async () => ({ default: (await import("@/features/market/MarketPage.tsx")).MarketPage }));
+const ConnectionsPage = lazy(async () => ({
+  default: (await import("@/features/connections/ConnectionsPage.tsx")).ConnectionsPage,
+}));
 const LedgerPage = lazy(async () => ({ default: (await import("@/features/ledger/LedgerPage.tsx")).LedgerPage }));
 const CustodyPage = lazy(async () => ({ default: (await import("@/features/custody/CustodyPage.tsx")).CustodyPage }));
 
@@ -55,6 +59,10 @@ function Pages({ session, connection, onSignOut }: Props & { readonly connection
         {route.page === "trade" && (
           <TradePage session={session} connection={connection} holdings={holdings} account={account} />
         )}
+        {route.page === "market" && (
+          <MarketPage {...session} connection={connection} parts={route.parts} onGo={(parts) => go("market", parts)} />
+        )}
+        {route.page === "connections" && <ConnectionsPage {...session} />}
         {route.page === "ledger" && (
           <LedgerPage
             {...session}

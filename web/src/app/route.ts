@@ -4,8 +4,10 @@ import { useCallback, useSyncExternalStore } from "react";
 
 export const PAGES = [
   { name: "trade", label: "Trade" },
+  { name: "market", label: "Market" },
   { name: "ledger", label: "Ledger" },
   { name: "custody", label: "Custody" },
+  { name: "connections", label: "Connections" },
 ] as const;
 
 export type PageName = (typeof PAGES)[number]["name"];

@@ -93,7 +93,17 @@ export function clock(instant: string | null | undefined, withMillis = false): s
 export function moment(instant: string | null | undefined, now: Date = new Date()): string {
   if (instant === null || instant === undefined || instant.length < 19) return NOTHING;
   if (instant.slice(0, 10) === now.toISOString().slice(0, 10)) return clock(instant);
-  return `${Number(instant.slice(8, 10))} ${MONTHS[Number(instant.slice(5, 7)) - 1] ?? ""} ${clock(instant)}`;
+  return `${day(instant)} ${clock(instant)}`;
+}
+
+/** "1 Sep" of an RFC 3339 instant; with the year on demand. */
+export function day(instant: string, withYear = false): string {
+  const text = `${Number(instant.slice(8, 10))} ${monthOf(instant)}`;
+  return withYear ? `${text} ${instant.slice(0, 4)}` : text;
+}
+
+export function monthOf(instant: string): string {
+  return MONTHS[Number(instant.slice(5, 7)) - 1] ?? "";
 }
 
 /** An average to the precision of `reference`, a price; without one to two decimals, small ones to four. */
@@ -126,4 +136,25 @@ export function span(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min`;
   if (whole < 86_400) return `${Math.floor(whole / 3600)} h`;
   return `${Math.floor(whole / 86_400)} d`;
+}
+
+/** How old or how far something is: "112 ms", "1.2 s", then as `span`. */
+export function milliseconds(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NOTHING;
+  const sign = value < 0 ? "−" : "";
+  const size = Math.abs(value);
+  if (size < 1000) return `${sign}${size < 10 ? Number(size.toFixed(1)) : Math.round(size)} ms`;
+  return sign + (size < 60_000 ? `${(size / 1000).toFixed(1)} s` : span(size / 1000));
+}
+
+/** A count, grouped. */
+export function count(value: number | null | undefined): string {
+  return value === null || value === undefined ? NOTHING : grouped(String(Math.trunc(value)));
+}
+
+/** "0 B", "512 B", "12.4 KiB", "1.5 MiB". */
+export function bytes(value: number): string {
+  if (value < 1024) return `${value} B`;
+  const kibibytes = value / 1024;
+  return kibibytes < 1024 ? `${kibibytes.toFixed(1)} KiB` : `${(kibibytes / 1024).toFixed(1)} MiB`;
 }

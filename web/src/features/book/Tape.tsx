@@ -31,7 +31,7 @@ interface TapeProps {
 export function Tape({ feed, instrument }: TapeProps) {
   const view = useLive(feed.store);
   const decimals = decimalsOf(instrument.lot_size);
-  if (view.rows.length === 0) {
+  if (view.entries.length === 0) {
     return <Notice>{view.phase === "loading" ? "Loading trades…" : "No trades yet."}</Notice>;
   }
   return (
@@ -42,7 +42,7 @@ export function Tape({ feed, instrument }: TapeProps) {
         <span>Time UTC</span>
       </div>
       <div className="tape-rows">
-        {view.rows.map((row) => (
+        {[...view.entries].reverse().map((row) => (
           <div key={row.seq} className="tape-row">
             <span className={row.direction === null ? "" : `text-${row.direction}`}>{grouped(row.price)}</span>
             <span>{sized(row.size, decimals)}</span>

@@ -1,13 +1,13 @@
 import { decimal, type Agio, type Instrument, type Interval } from "agio-sdk";
 import { useEffect, useRef, useState } from "react";
 import { compact, grouped, NOTHING, signed, tone } from "@/shared/format.ts";
+import { CandleChart, type ChartView } from "@/shared/candles/candle_chart.ts";
 import type { BarChannels } from "@/shared/live/bar_channels.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
 import type { QuoteFeed } from "@/shared/live/quote_feed.ts";
 import type { Ticker } from "@/shared/live/ticker_feed.ts";
 import { Notice } from "@/shared/Panel.tsx";
 import { Choice } from "@/shared/Tabs.tsx";
-import { CandleChart, type ChartView } from "./candle_chart.ts";
 
 const INTERVALS = [
   { name: "1s", label: "1s" },
@@ -98,7 +98,8 @@ function Candles({ agio, bars, instrument, interval, tools }: CandlesProps) {
 
   useEffect(() => {
     if (box.current === null) return undefined;
-    const made = new CandleChart(box.current, agio, bars, instrument, interval);
+    const choice = { instrument, interval, zone: "utc", hasVwap: false } as const;
+    const made = new CandleChart(box.current, agio, bars, choice);
     setChart(made);
     return () => made.close();
   }, [agio, bars, instrument, interval]);

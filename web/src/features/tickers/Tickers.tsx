@@ -3,7 +3,7 @@ import { grouped, tone } from "@/shared/format.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import type { Ticker, TickerFeed } from "@/shared/live/ticker_feed.ts";
 import { Content, Panel } from "@/shared/Panel.tsx";
-import { Sparkline } from "./Sparkline.tsx";
+import { Sparkline } from "@/shared/Sparkline.tsx";
 
 interface Props {
   readonly feed: TickerFeed;

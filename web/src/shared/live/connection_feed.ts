@@ -1,12 +1,28 @@
 /** The state of the stream, the freshness of its sources, and the server's clock. */
 
-import type { Agio, Replay, SourceState, Stream, StreamState } from "agio-sdk";
+import type { Agio, Gap, Replay, SourceState, Stream, StreamState } from "agio-sdk";
 import { FrameStore } from "./frame_store.ts";
 
 const STATUS_EVERY_MS = 5_000;
+const KEPT_GAPS = 50;
+
+/** A gap that the SDK announced, and when by this machine's clock. */
+export type ToldGap = Gap & { readonly at: number };
+
+/** `idle`: no page has subscribed to anything yet, so there is no connection. */
+export type ConnectionState = StreamState | "idle";
+
+export const STATE_WORDS: Readonly<Record<ConnectionState, string>> = {
+  idle: "Idle",
+  connecting: "Connecting",
+  live: "Live",
+  stale: "Stale",
+  resuming: "Resuming",
+  closed: "Closed",
+};
 
 export interface ConnectionView {
-  readonly state: StreamState;
+  readonly state: ConnectionState;
   readonly sources: readonly (readonly [string, SourceState])[];
   readonly replay: Replay | null;
   /** Milliseconds to add to this machine's clock to get the server's; null before its first word. */
@@ -14,30 +30,43 @@ export interface ConnectionView {
   readonly heartbeatAt: number | null;
   /** Why the stream is closed for good. */
   readonly closedReason: string | null;
+  /** By this machine's clock. */
+  readonly stateSince: number;
+  /** How often the connection was lost since the page was opened. */
+  readonly reconnects: number;
+  /** The newest gaps that were announced, newest first, and how many there were. */
+  readonly gaps: readonly ToldGap[];
+  readonly gapCount: number;
 }
 
 export class ConnectionFeed {
   readonly stream: Stream;
   readonly store: FrameStore<ConnectionView>;
   private view: ConnectionView = {
-    state: "connecting",
+    state: "idle",
     sources: [],
     replay: null,
     clockOffsetMs: null,
     heartbeatAt: null,
     closedReason: null,
+    stateSince: Date.now(),
+    reconnects: 0,
+    gaps: [],
+    gapCount: 0,
   };
+  private wasLive = false;
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(private readonly agio: Agio) {
     this.store = new FrameStore(() => this.view);
     this.stream = agio.stream({
-      onState: (state) => this.change({ state }),
+      onState: (state) => this.changeState(state),
       onHeartbeat: ({ serverTime, sources }) => {
         const now = Date.now();
         this.change({ heartbeatAt: now, clockOffsetMs: Date.parse(serverTime) - now });
         if (Object.keys(sources).length > 0) this.change({ sources: Object.entries(sources).sort() });
       },
+      onGap: (gap) => this.remember(gap),
       onClosed: (error) => this.change({ closedReason: error.reason }),
     });
     void this.readStatus();
@@ -47,6 +76,17 @@ export class ConnectionFeed {
   close(): void {
     clearInterval(this.timer);
     this.stream.close();
+  }
+
+  private remember(gap: Gap): void {
+    const gaps = [{ ...gap, at: Date.now() }, ...this.view.gaps].slice(0, KEPT_GAPS);
+    this.change({ gaps, gapCount: this.view.gapCount + 1 });
+  }
+
+  private changeState(state: StreamState): void {
+    const isLost = this.wasLive && (state === "connecting" || state === "stale");
+    this.wasLive = state === "live" || (this.wasLive && !isLost);
+    this.change({ state, stateSince: Date.now(), reconnects: this.view.reconnects + (isLost ? 1 : 0) });
   }
 
   private async readStatus(): Promise<void> {

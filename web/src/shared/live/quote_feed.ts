@@ -8,10 +8,10 @@ export class QuoteFeed {
   private quote: Quote | null = null;
   private readonly subscription: Subscription<Quote>;
 
-  constructor(stream: Stream, symbol: string) {
+  constructor(stream: Stream, symbol: string, tier: "100ms" | "250ms" = "100ms") {
     this.store = new FrameStore(() => this.quote);
     this.subscription = stream.subscribe<Quote>(`quotes:${symbol}`, {
-      tier: "100ms",
+      tier,
       onMessage: ({ data }) => {
         this.quote = data;
         this.store.touch();

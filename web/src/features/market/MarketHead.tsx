@@ -1,0 +1,125 @@
+import type { Instrument } from "agio-sdk";
+import { useEffect } from "react";
+import { compact, grouped, milliseconds, NOTHING, signed, tone } from "@/shared/format.ts";
+import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
+import type { HealthFeed } from "@/shared/live/health_feed.ts";
+import type { QuoteFeed } from "@/shared/live/quote_feed.ts";
+import type { Ticker } from "@/shared/live/ticker_feed.ts";
+import { spreadOf } from "./grouping.ts";
+import { StateChip } from "./StateChip.tsx";
+
+interface Props {
+  readonly instruments: readonly Instrument[];
+  readonly instrument: Instrument;
+  readonly ticker: FrameStore<Ticker>;
+  readonly quotes: QuoteFeed;
+  readonly health: HealthFeed;
+  /** Null for the list of all. */
+  readonly onOpen: (symbol: string | null) => void;
+}
+
+export function MarketHead({ instruments, instrument, ticker, quotes, health, onOpen }: Props) {
+  useSymbolKeys(instruments, instrument, onOpen);
+  const now = useLive(ticker);
+  const quote = useLive(quotes.store);
+  const level = (price: string | null | undefined) => (price == null ? undefined : { price, size: "0" });
+  const spread = spreadOf(level(quote?.bid), level(quote?.ask));
+  return (
+    <section className="panel area-head" aria-label={`Market of ${instrument.symbol}`}>
+      <div className="market-head">
+        <SymbolChoice instruments={instruments} instrument={instrument} onOpen={onOpen} />
+        <div className="symbol-last">
+          <span key={now.ticks} className={now.direction === null ? "" : `text-${now.direction}`}>
+            {grouped(now.last)}
+          </span>
+          <span className={`symbol-change ${tone(now.change)}`}>
+            {signed(now.change)} ({now.changePercent === null ? NOTHING : `${signed(now.changePercent)}%`})
+          </span>
+        </div>
+        <dl className="figures">
+          <Figure label="Bid" text={grouped(quote?.bid)} />
+          <Figure label="Ask" text={grouped(quote?.ask)} />
+          <Figure label="Spread" text={spread === null ? NOTHING : grouped(spread.width)} />
+          <Figure label="High" text={grouped(now.high)} />
+          <Figure label="Low" text={grouped(now.low)} />
+          <Figure label={`Volume ${instrument.base_asset}`} text={compact(now.volume)} />
+        </dl>
+        <Freshness instrument={instrument} health={health} />
+      </div>
+    </section>
+  );
+}
+
+function SymbolChoice({ instruments, instrument, onOpen }: Pick<Props, "instruments" | "instrument" | "onOpen">) {
+  return (
+    <div className="symbol-choice">
+      <button
+        type="button"
+        className="quiet"
+        title="All instruments (Escape)"
+        aria-label="All instruments"
+        onClick={() => onOpen(null)}
+      >
+        ‹
+      </button>
+      <select
+        className="symbol-select"
+        aria-label="Instrument"
+        title="[ and ] go to the instrument before and after"
+        value={instrument.symbol}
+        onChange={(event) => onOpen(event.target.value)}
+      >
+        {instruments.map((one) => (
+          <option key={one.symbol} value={one.symbol}>
+            {one.symbol}
+          </option>
+        ))}
+      </select>
+      <span className="symbol-about">
+        {instrument.name} · {instrument.venue}
+      </span>
+    </div>
+  );
+}
+
+function Figure({ label, text }: { readonly label: string; readonly text: string }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{text}</dd>
+    </div>
+  );
+}
+
+/** Whether the venue of this instrument speaks, how old its last word is, and how far its clock is from ours. */
+function Freshness({ instrument, health }: Pick<Props, "instrument" | "health">) {
+  const { sources } = useLive(health.store);
+  const source = sources.find((one) => one.source === instrument.venue);
+  const own = source?.symbols.find((one) => one.symbol === instrument.symbol);
+  const [age, skew] = [own?.ageMs ?? source?.ageMs ?? null, own?.skewMs ?? source?.skewMs ?? null];
+  return (
+    <div className="freshness">
+      <StateChip name={instrument.venue} state={own?.state ?? source?.state ?? null} />
+      {age !== null && <span className="muted">{milliseconds(age)} ago</span>}
+      {skew !== null && <span className="muted">clock {milliseconds(skew)}</span>}
+    </div>
+  );
+}
+
+/** `[` and `]` go to the neighbours in the list, Escape to the list itself. */
+function useSymbolKeys(instruments: readonly Instrument[], instrument: Instrument, onOpen: Props["onOpen"]): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      const isTyping = event.target instanceof HTMLElement && event.target.matches("input, select, textarea");
+      if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) return;
+      if (event.key === "Escape") onOpen(null);
+      const step = event.key === "]" ? 1 : event.key === "[" ? -1 : 0;
+      if (step === 0) return;
+      const at = instruments.findIndex((one) => one.symbol === instrument.symbol);
+      const next = instruments[(at + step + instruments.length) % instruments.length];
+      if (next !== undefined) onOpen(next.symbol);
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, [instruments, instrument, onOpen]);
+}

@@ -1,0 +1,29 @@
+import type { Zone } from "@/shared/zone.ts";
+
+/** Intervals that divide a day, as the server draws them. */
+export const INTERVALS = [
+  "1s",
+  "5s",
+  "10s",
+  "15s",
+  "30s",
+  "1m",
+  "2m",
+  "3m",
+  "5m",
+  "10m",
+  "15m",
+  "30m",
+  "1h",
+  "2h",
+  "4h",
+  "6h",
+  "8h",
+  "12h",
+  "1d",
+] as const;
+
+export interface ChartPreferences {
+  readonly interval: string;
+  readonly zone: Zone;
+}
