@@ -23,3 +23,6 @@ with open("pyproject.toml", "rb") as file:
 # hatchling asks for editables when it builds an editable install.
 print("\n".join([*requires, "editables"]))
 PYTHON
+
+# ccxt alone: it asks for exact versions of libraries that we pin ourselves, and runs with ours.
+echo "ccxt>=4.5,<5" | compile requirements/venues.txt - --no-deps "$@"
