@@ -11,7 +11,7 @@ from tests.e2e.tenants import make_tenant
 from benchmarks.harness import Platform
 
 CHECKOUT = Path(__file__).parents[2]
-GUIDES = sorted((CHECKOUT / "docs" / "guides").glob("*.md"))
+GUIDES = [*sorted((CHECKOUT / "docs" / "guides").glob("*.md")), CHECKOUT / "sdk" / "python" / "README.md"]
 EXAMPLES = sorted((CHECKOUT / "examples").glob("*.py"))
 LONGEST_EXAMPLE = 60
 NEED_A_NEW_SANDBOX = {"custody_story"}
