@@ -1,10 +1,11 @@
 """The platform under test, with servers of its own, and the processes that can be hurt."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +30,25 @@ class StandFailed(Exception):
 class Stand:
     """A platform of its own on a data folder, started as a user would start it."""
 
-    def __init__(self, data_dir: Path, log: Path) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        log: Path,
+        *,
+        market: str = "none",
+        seed: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._run_folder = RunFolder(data_dir)
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                agio_command("up", "--json", "--market", "none", "--port", "0", "--data-dir", str(data_dir)),
+                agio_command(
+                    *("up", "--json", "--market", market, "--seed", str(seed)),
+                    *("--port", "0", "--data-dir", str(data_dir)),
+                ),
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env={**os.environ, **(environment or {})},
                 preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509
             )
         line = self._process.stdout.readline() if self._process.stdout is not None else b""

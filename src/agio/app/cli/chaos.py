@@ -1,6 +1,7 @@
-"""`agio chaos`: hurt the platform on purpose, and check that its ledger has kept every promise."""
+"""`agio chaos`: hurt the platform on purpose; its ledger and its streams must keep every promise."""
 
 import asyncio
+import logging
 import signal
 import sys
 import tempfile
@@ -9,17 +10,20 @@ from typing import Annotated
 
 import msgspec
 import psycopg
+import structlog
 import typer
 
 from agio.app.chaos.history import HistoryReport, run_history
 from agio.app.chaos.rounds import Round, run_rounds
 from agio.app.chaos.stand import StandFailed
+from agio.app.chaos.streams.report import StreamReport, StreamRound
 from agio.app.cli.console import AsJson, err, fail, out
 from agio.platform.embedded.postgres import EmbeddedPostgres, PostgresFailed
 from agio.platform.migrations import migrate
 
 _BROKEN = 1
 _TERMINATED = 143
+_SHOWN_VIOLATIONS = 20
 
 
 def register(program: typer.Typer) -> None:
@@ -27,6 +31,7 @@ def register(program: typer.Typer) -> None:
     # With one verb only, the group would vanish.
     chaos.callback()(_explain)
     chaos.command("ledger")(ledger)
+    chaos.command("stream")(stream)
     program.add_typer(chaos, name="chaos")
 
 
@@ -57,6 +62,86 @@ def ledger(
     )
     if not is_clean:
         raise typer.Exit(_BROKEN)
+
+
+def stream(
+    rounds: Annotated[int, typer.Option(help="Rounds of three faults.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of faults, market and orders.")] = 1,
+    minutes: Annotated[
+        float, typer.Option(help="Instead of rounds: go on for so long, then prove.", min=0)
+    ] = 0.0,
+    crowd: Annotated[int, typer.Option(help="Subscribers of each kind; there are 20 kinds.", min=1)] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the journals of a clean run, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Kill, stall, restart and restore the platform under subscribers, then prove what each of them got.
+
+    API, engine, PostgreSQL and NATS are killed with -9 or stopped, nodes restart in turn, bus messages get
+    lost, doubled and late, and a backup is restored, which begins new epochs. Every subscriber keeps a
+    journal. Ends with code 1 when one of them missed, doubled or mixed up anything without being told; the
+    journals are kept then.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    # That a bus goes away is no news here.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    try:
+        # The crowd needs the SDK, which lies beside the server, not in it.
+        from agio.app.chaos.streams.run import run_stream_rounds  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        if missing.name != "agio_sdk":
+            raise
+        fail(f"the Python SDK is one of the subscribers: install agio-sdk ({missing})")
+    try:
+        tell = (lambda _: None) if as_json else _show_stream_round
+        report = run_stream_rounds(rounds, seed, minutes, crowd, tell, keeps_journals=keep)
+    except StandFailed as failure:
+        fail(f"the platform could not be started: {failure}")
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        _show_stream_report(report)
+    if not report.is_clean:
+        raise typer.Exit(_BROKEN)
+
+
+def _show_stream_round(each: StreamRound) -> None:
+    reached = f"{each.reached_seconds:.1f} s" if each.reached_seconds is not None else "never"
+    line = f"{each.number:>5}  all at the end of every log after {reached:>7}  {', '.join(each.faults)}"
+    out.print(line, markup=False, soft_wrap=True)
+    if each.late:
+        err.print(f"       late: {', '.join(each.late)}", markup=False, soft_wrap=True)
+
+
+def _show_stream_report(report: StreamReport) -> None:
+    totals, bus = report.totals, report.bus
+    out.print(
+        f"{report.seconds:,.0f} s, {sum(len(each.faults) for each in report.rounds)} faults,"
+        f" {report.subscribers} subscribers, {report.orders_placed:,} orders;"
+        f" on the bus {bus['lost']:,} lost, {bus['doubled']:,} doubled, {bus['delayed']:,} late",
+        soft_wrap=True,
+    )
+    closes = {name.removeprefix("closed_"): count for name, count in totals.items() if "closed_" in name}
+    out.print(
+        f"{report.durable:,} durable messages in {report.epochs} epochs; {totals['messages']:,} log messages,"
+        f" {totals['books']:,} checksums ({totals['books_compared']:,} books compared whole) and"
+        f" {totals['states']:,} values proven",
+        soft_wrap=True,
+    )
+    out.print(
+        f"{totals['connections']:,} connections, {totals['resumed']:,} channels resumed,"
+        f" {totals['not_recovered']:,} told of a gap, {totals['skipped']:,} told of skipped values;"
+        f" closed: {', '.join(f'{code} {count:,}' for code, count in sorted(closes.items()))}",
+        soft_wrap=True,
+    )
+    for violation in report.violations[:_SHOWN_VIOLATIONS]:
+        out.print(f"[bold red]✗[/] {violation}", soft_wrap=True)
+    if report.is_clean:
+        out.print("[bold green]✓[/] every subscriber: every log exactly once and in order, every book right")
+    if report.journals is not None:
+        out.print(
+            f"{len(report.violations)} violations; journals and logs: {report.journals}", soft_wrap=True
+        )
 
 
 def _crash(rounds: int, seed: int, *, as_json: bool) -> bool:

@@ -1,0 +1,22 @@
+"""The continuity run, short: `agio chaos stream` as a user would run it."""
+
+import json
+import subprocess
+import sys
+
+
+def test_subscribers_of_every_kind_miss_nothing_in_silence() -> None:
+    command = [sys.executable, "-m", "agio", "chaos", "stream", "--rounds", "1", "--seed", "5", "--json"]
+
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
+    report = json.loads(finished.stdout)
+    assert report["is_clean"]
+    assert len(report["rounds"][0]["faults"]) == 3
+    assert report["subscribers"] == 20
+    assert report["totals"]["resumed"] > 0
+    assert report["bus"]["lost"] > 0
+    # Each of them was told something, so that there was something to prove.
+    for name, count in report["per_subscriber"].items():
+        assert count["messages"] or count["books"], name
