@@ -1,0 +1,1 @@
+"""Parts of `agio bench stream`: the market, the API process, the subscribers, the peers."""
