@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
+from tests.machine import allowed_seconds
 
 from agio.app.run_state import RunFolder, RunState
 from agio.platform.embedded.accounts import Account, can_run, server_account
@@ -210,7 +211,7 @@ class TestKill9:
         os.kill(killed, signal.SIGKILL)
         wait_for(
             lambda: up.pid(name) not in {0, killed} and up.is_serving(),
-            BACK_IN_SERVICE_SECONDS,
+            allowed_seconds(BACK_IN_SERVICE_SECONDS),
             f"{name} is back",
         )
         assert f"{name} was killed by signal 9 (SIGKILL); starting it again" in up.said()

@@ -104,8 +104,10 @@ class TestDoctor:
 
 class TestBench:
     def test_finds_benchmarks_by_their_first_line_without_running_them(self, tmp_path: Path) -> None:
-        (tmp_path / "orders.py").write_text('"""How many orders.\n\nMore."""\nraise SystemExit\n', "utf-8")
-        (tmp_path / "harness.py").write_text("", "utf-8")
+        (tmp_path / "orders.py").write_text(
+            '"""How many orders.\n\nMore."""\ndef main(): ...\nraise SystemExit\n', "utf-8"
+        )
+        (tmp_path / "harness.py").write_text('"""What they share."""\ndef begin(): ...\n', "utf-8")
         assert find_benchmarks(tmp_path) == {"orders": "How many orders."}
 
     def test_an_unknown_name_is_refused_with_the_known_ones(self) -> None:

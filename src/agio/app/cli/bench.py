@@ -12,8 +12,6 @@ from rich.table import Table
 from agio.app.cli.checkout import find_checkout
 from agio.app.cli.console import fail, out
 
-NOT_BENCHMARKS = frozenset({"__init__", "harness"})
-
 
 def register(program: typer.Typer) -> None:
     program.command("bench", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
@@ -42,12 +40,15 @@ def bench(
 
 
 def find_benchmarks(folder: Path) -> dict[str, str]:
-    """Names of benchmarks and the first line that each says about itself, without running any."""
+    """Names of benchmarks and the first line that each says about itself, without running any.
+
+    What has no `main` is a part of others.
+    """
     found = {}
     for file in sorted(folder.glob("*.py")):
-        if file.stem not in NOT_BENCHMARKS:
-            documentation = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-            found[file.stem] = documentation.partition("\n")[0]
+        module = ast.parse(file.read_text(encoding="utf-8"))
+        if any(isinstance(part, ast.FunctionDef) and part.name == "main" for part in module.body):
+            found[file.stem] = (ast.get_docstring(module) or "").partition("\n")[0]
     return found
 
 
