@@ -90,7 +90,8 @@ class ChannelSession(Session):
         self.send({**notice, **describe_problem(reason)})
 
     def send(self, message: Mapping[str, object]) -> None:
-        self.queue.put_frame(encode_message(self.queue.encoding, message))
+        # Whoever asks waits for the answer: it does not wait for the tick.
+        self.queue.put_frame(encode_message(self.queue.encoding, message), is_urgent=True)
 
     async def open_handle(self, channel: str, principal: Principal) -> ChannelHandle:
         kind, key = self.services.hubs.kind(channel)

@@ -154,9 +154,9 @@ class OutboundQueue:
                 return
         self._put(_Entry(len(chunk.body(self.encoding)), self._clock(), chunk, b"", owner))
 
-    def put_frame(self, frame: bytes) -> None:
-        """Queue a control message."""
-        self._put(_Entry(len(frame), self._clock(), None, frame, None))
+    def put_frame(self, frame: bytes, *, is_urgent: bool = False) -> None:
+        """Queue a control message; an urgent one goes out now, with all that waits before it."""
+        self._put(_Entry(len(frame), self._clock(), None, frame, None), is_urgent=is_urgent)
 
     def put_late(self, make: LateFrame) -> None:
         self._put(_Entry(_LATE_FRAME_BYTES, self._clock(), None, make, None))
@@ -242,7 +242,7 @@ class OutboundQueue:
                 owner.settle()
         self._look_whether_free()
 
-    def _put(self, entry: _Entry) -> None:
+    def _put(self, entry: _Entry, *, is_urgent: bool = False) -> None:
         if self._is_closed:
             return
         if self._hand is not None:
@@ -261,7 +261,8 @@ class OutboundQueue:
             self._was_pressed = True
             self._level_changed()
         if self.wire.is_writable:
-            self._ticker.offer_connection(self, is_urgent=self.size_bytes >= self._settings.write_bytes)
+            is_large = self.size_bytes >= self._settings.write_bytes
+            self._ticker.offer_connection(self, is_urgent=is_urgent or is_large)
 
     def _look_whether_free(self) -> None:
         is_idle = not self._entries and not self._is_conflating and self._hand is None

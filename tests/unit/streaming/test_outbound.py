@@ -75,6 +75,15 @@ class TestSharing:
             assert edge.metric("agio_stream_deliveries_total") == 100
 
 
+class TestAnswers:
+    async def test_an_answer_does_not_wait_for_the_tick(self) -> None:
+        never = msgspec.structs.replace(QUICK, tick_seconds=3_600.0)
+        async with running_edge(never) as edge:
+            client = await edge.connect()
+            for _ in range(3):
+                assert (await client.ask(op="ping"))["op"] == "pong"
+
+
 class TestOrder:
     @pytest.mark.parametrize("stops", [(), (3, 9), (1, 2, 3, 4, 5, 12, 13)])
     async def test_fast_and_slow_path_take_turns(self, stops: tuple[int, ...]) -> None:
