@@ -10,7 +10,7 @@ log = structlog.get_logger(__name__)
 
 _EARLY = 0.9
 """A timer may fire a little early; 90 % of a tick counts as one."""
-_SHARE = 0.25
+_SHARE = 1 / 3
 """How much of the time flushing may take: when it takes more, ticks become longer and writes larger."""
 _LONGEST = 1.6
 """How much longer."""
@@ -114,9 +114,11 @@ class Ticker:
         self._connections.update(self._connections_later)
         self._connections_later.clear()
         self._flush(self._connections)
-        self._adapt(thread_time() - begun)
+        # The loop hands what was written to the kernel before it comes to this: that is most of the cost.
+        asyncio.get_running_loop().call_soon(self._adapt, begun)
 
-    def _adapt(self, spent_seconds: float) -> None:
+    def _adapt(self, begun: float) -> None:
+        spent_seconds = thread_time() - begun
         self._busy_seconds = _MEMORY * self._busy_seconds + (1 - _MEMORY) * spent_seconds
         wanted = self._busy_seconds / _SHARE
         self._tick_seconds = min(max(self._base_seconds, wanted), _LONGEST * self._base_seconds)

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from agio.streaming import ticker as ticker_module
 from agio.streaming.ticker import Ticker
 
 TICK = 0.05
@@ -61,3 +64,33 @@ class TestOffer:
             delays.append(item.flushes[-1] - offered_at)
 
         assert min(delays[-3:]) < TICK / 4
+
+
+class TestLength:
+    async def test_ticks_grow_while_writing_takes_the_time_and_shrink_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spent = 0.0
+        monkeypatch.setattr(ticker_module, "thread_time", lambda: spent)
+        ticker, loop = Ticker(0.001), asyncio.get_running_loop()
+
+        async def tick(cost_seconds: float) -> None:
+            def write() -> None:
+                nonlocal spent
+                spent += cost_seconds
+
+            item = Item()
+            # A transport writes only after the flush.
+            item.flush = lambda: loop.call_soon(write)  # type: ignore[method-assign, assignment, return-value]
+            item.flushed_at = loop.time() + 1
+            ticker.offer_connection(item, is_urgent=False)
+            await asyncio.sleep(0.005)
+
+        for _ in range(20):
+            await tick(0.0008)
+        longest = ticker._tick_seconds
+        for _ in range(30):
+            await tick(0.0)
+
+        assert longest == pytest.approx(0.0016)
+        assert ticker._tick_seconds == 0.001
