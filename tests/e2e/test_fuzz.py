@@ -46,6 +46,7 @@ SENSIBLE: dict[str, list[object]] = {
 
 BEYOND_CHANCE = {
     "DELETE /api/custody/freezes/{freeze_id}",
+    "DELETE /api/stream/connections/{connection_id}",
     "PATCH /api/custody/requests/{request_id}",
     "POST /api/accounts/{account_id}/external-statements",
     "POST /api/custody/credentials",

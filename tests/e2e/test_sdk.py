@@ -127,7 +127,9 @@ class TestReconnecting:
             await self._check_orders(agio, account.account_id, follower, trader)
             await follower.check_trades()
         assert follower.gaps == []
-        assert follower.states[:3] == [StreamState.RESUMING, StreamState.LIVE, StreamState.CONNECTING]
+        assert follower.states[:2] == [StreamState.RESUMING, StreamState.LIVE]
+        # Told to leave, it may be at the next process before it has lost the first one.
+        assert follower.states[2] in {StreamState.CONNECTING, StreamState.RESUMING}
         assert follower.states[-3:] == [StreamState.RESUMING, StreamState.LIVE, StreamState.CLOSED]
 
     async def _check_orders(self, agio: Agio, account_id: str, follower: Follower, trader: Trader) -> None:

@@ -170,9 +170,8 @@ class ReplayServer:
             async with self._turn:
                 corrupted = self._corrupt(frame) if fault is not None and fault.kind == "corrupt" else ""
                 self.side.advance(frame)
-                if self._lost:
-                    self._lost -= 1
-                    continue
+                # Nobody is waited for while frames are lost; one who is back already gets them.
+                self._lost = max(0, self._lost - 1)
                 for client in list(self._clients):
                     if frame.channel == "life" or (frame.channel, frame.symbol) in client.subscribed:
                         with suppress(ConnectionClosed):
@@ -225,6 +224,7 @@ class ReplayServer:
     async def _end(self, client: Client, fault: Fault) -> None:
         """Close the connection, or say nothing until the client does."""
         self._lost = fault.lost
+        client.subscribed = set()
         if fault.kind == "close":
             await client.socket.close(fault.code)
         elif fault.kind == "abort":
@@ -232,7 +232,6 @@ class ReplayServer:
         else:
             self.stalled.set()
             await asyncio.wait_for(client.socket.wait_closed(), PATIENCE_SECONDS)
-        client.subscribed = set()
 
     async def _pace(self, client: Client) -> None:
         client.since_pong += 1

@@ -101,10 +101,11 @@ async def _look(
     assert subscriber.wholes >= 2
     assert {doubt.partition(":")[0] for doubt in subscriber.doubts} <= {"bad_checksum", "gap"}
 
-    (source,) = (await customer.get("/api/market/status"))[1]["sources"]
-    while source["bad_checksums"] < 1 or source["symbols"][0]["book"] != "ok":
-        (source,) = (await customer.get("/api/market/status"))[1]["sources"]
+    # The engine tells of its sources once a second.
+    source: dict[str, Any] | None = None
+    while source is None or source["bad_checksums"] < 1 or source["symbols"][0]["book"] != "ok":
         await asyncio.sleep(0.1)
+        source = next(iter((await customer.get("/api/market/status"))[1]["sources"]), None)
     assert (source["source"], source["state"], source["bad_checksums"]) == ("KRAKEN", "live", 1)
     assert source["resyncs"] >= 1
 
