@@ -1,12 +1,13 @@
 import { decimal, type Agio, type Instrument, type Interval } from "agio-sdk";
 import { useEffect, useRef, useState } from "react";
-import { compact, grouped, NOTHING, signed, tone } from "@/shared/format.ts";
+import { compact, grouped } from "@/shared/format.ts";
 import { CandleChart, type ChartView } from "@/shared/candles/candle_chart.ts";
 import type { BarChannels } from "@/shared/live/bar_channels.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
 import type { QuoteFeed } from "@/shared/live/quote_feed.ts";
 import type { Ticker } from "@/shared/live/ticker_feed.ts";
 import { Notice } from "@/shared/Panel.tsx";
+import { SymbolFigures } from "@/shared/SymbolFigures.tsx";
 import { Choice } from "@/shared/Tabs.tsx";
 
 const INTERVALS = [
@@ -40,13 +41,6 @@ export function Chart({ agio, bars, instrument, ticker, quotes }: Props) {
 }
 
 function SymbolHead({ instrument, ticker, quotes }: Pick<Props, "instrument" | "ticker" | "quotes">) {
-  const now = useLive(ticker);
-  const quote = useLive(quotes.store);
-  const direction = tone(now.change);
-  const spread =
-    quote?.bid != null && quote.ask != null
-      ? decimal.format(decimal.subtract(decimal.of(quote.ask), decimal.of(quote.bid)))
-      : null;
   return (
     <header className="symbol-head">
       <div className="symbol-name">
@@ -55,32 +49,8 @@ function SymbolHead({ instrument, ticker, quotes }: Pick<Props, "instrument" | "
           {instrument.name} · {instrument.venue}
         </span>
       </div>
-      <div className="symbol-last">
-        <span key={now.ticks} className={now.direction === null ? "" : `text-${now.direction}`}>
-          {grouped(now.last)}
-        </span>
-        <span className={`symbol-change ${direction}`}>
-          {signed(now.change)} ({now.changePercent === null ? NOTHING : `${signed(now.changePercent)}%`})
-        </span>
-      </div>
-      <dl className="figures">
-        <Figure label="Bid" text={grouped(quote?.bid)} />
-        <Figure label="Ask" text={grouped(quote?.ask)} />
-        <Figure label="Spread" text={grouped(spread)} />
-        <Figure label="High" text={grouped(now.high)} />
-        <Figure label="Low" text={grouped(now.low)} />
-        <Figure label={`Volume ${instrument.base_asset}`} text={compact(now.volume)} />
-      </dl>
+      <SymbolFigures instrument={instrument} ticker={ticker} quotes={quotes} />
     </header>
-  );
-}
-
-function Figure({ label, text }: { readonly label: string; readonly text: string }) {
-  return (
-    <div>
-      <dt>{label}</dt>
-      <dd>{text}</dd>
-    </div>
   );
 }
 

@@ -1,11 +1,11 @@
 import type { Instrument } from "agio-sdk";
 import { useEffect } from "react";
-import { compact, grouped, milliseconds, NOTHING, signed, tone } from "@/shared/format.ts";
+import { milliseconds } from "@/shared/format.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
 import type { HealthFeed } from "@/shared/live/health_feed.ts";
 import type { QuoteFeed } from "@/shared/live/quote_feed.ts";
 import type { Ticker } from "@/shared/live/ticker_feed.ts";
-import { spreadOf } from "./grouping.ts";
+import { SymbolFigures } from "@/shared/SymbolFigures.tsx";
 import { StateChip } from "./StateChip.tsx";
 
 interface Props {
@@ -20,30 +20,11 @@ interface Props {
 
 export function MarketHead({ instruments, instrument, ticker, quotes, health, onOpen }: Props) {
   useSymbolKeys(instruments, instrument, onOpen);
-  const now = useLive(ticker);
-  const quote = useLive(quotes.store);
-  const level = (price: string | null | undefined) => (price == null ? undefined : { price, size: "0" });
-  const spread = spreadOf(level(quote?.bid), level(quote?.ask));
   return (
     <section className="panel area-head" aria-label={`Market of ${instrument.symbol}`}>
       <div className="market-head">
         <SymbolChoice instruments={instruments} instrument={instrument} onOpen={onOpen} />
-        <div className="symbol-last">
-          <span key={now.ticks} className={now.direction === null ? "" : `text-${now.direction}`}>
-            {grouped(now.last)}
-          </span>
-          <span className={`symbol-change ${tone(now.change)}`}>
-            {signed(now.change)} ({now.changePercent === null ? NOTHING : `${signed(now.changePercent)}%`})
-          </span>
-        </div>
-        <dl className="figures">
-          <Figure label="Bid" text={grouped(quote?.bid)} />
-          <Figure label="Ask" text={grouped(quote?.ask)} />
-          <Figure label="Spread" text={spread === null ? NOTHING : grouped(spread.width)} />
-          <Figure label="High" text={grouped(now.high)} />
-          <Figure label="Low" text={grouped(now.low)} />
-          <Figure label={`Volume ${instrument.base_asset}`} text={compact(now.volume)} />
-        </dl>
+        <SymbolFigures instrument={instrument} ticker={ticker} quotes={quotes} />
         <Freshness instrument={instrument} health={health} />
       </div>
     </section>
@@ -78,15 +59,6 @@ function SymbolChoice({ instruments, instrument, onOpen }: Pick<Props, "instrume
       <span className="symbol-about">
         {instrument.name} · {instrument.venue}
       </span>
-    </div>
-  );
-}
-
-function Figure({ label, text }: { readonly label: string; readonly text: string }) {
-  return (
-    <div>
-      <dt>{label}</dt>
-      <dd>{text}</dd>
     </div>
   );
 }
