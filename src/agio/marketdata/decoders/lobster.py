@@ -32,8 +32,6 @@ from agio.marketdata.normalised import (
 
 TIME_ZONE: Final = ZoneInfo("America/New_York")
 TICK: Final = Decimal("0.0001")
-EMPTY_PRICE: Final = 9_999_999_999
-"""What the book file says for a level that is not there, negative for bids."""
 
 _SECONDS: Final = Step(Decimal("1e-9"))
 _DAY_NS: Final = 86_400 * 10**9

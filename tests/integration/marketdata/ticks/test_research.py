@@ -64,7 +64,9 @@ class TestOneLiners:
 
     @pytest.mark.parametrize(("name", "module"), [("pandas", "pandas"), ("Polars", "polars")])
     async def test_frames(self, recorded: TickWorld, lines: dict[str, str], name: str, module: str) -> None:
-        library = pytest.importorskip(module)
+        library = pytest.importorskip(
+            module, reason=f"{name} is for people's own tables: pip install {module}"
+        )
         await recorded.move_all()
         await recorded.record(some_trades(5, first=300))
         names: dict[str, object] = {"open_ticks": open_ticks, "pl": library}
