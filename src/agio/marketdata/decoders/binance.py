@@ -262,8 +262,9 @@ def _check_symbol(market: Market, symbol: str) -> None:
 class BinanceBook(VenueBook):
     """A book joined from a REST snapshot and the depth events around it.
 
-    Events that come before the snapshot wait. A snapshot older than the first of them can't be joined: the
-    book stays doubtful and needs a newer one.
+    Events that come before the snapshot wait. A snapshot that leaves a hole before the first of them can't be
+    joined: the book stays doubtful and needs a newer one. One that ends right before it has no hole, and is
+    joined although the documentation would ask for another: its event may have overtaken the answer.
     """
 
     def __init__(self, symbol: str) -> None:
@@ -282,8 +283,8 @@ class BinanceBook(VenueBook):
         if self.is_good and snapshot.sequence < self._last:
             return  # the book is newer
         first = self._waiting[0].first_sequence if self._waiting else None
-        if first is not None and snapshot.sequence < first:
-            raise Doubted(Verdict.GAP, f"snapshot {snapshot.sequence} is older than the first event {first}")
+        if first is not None and snapshot.sequence + 1 < first:
+            raise Doubted(Verdict.GAP, f"snapshot {snapshot.sequence} ends before the first event {first}")
         self.levels.replace(snapshot.bids, snapshot.asks)
         self._last, self._joined = snapshot.sequence, None
         waiting = list(self._waiting)

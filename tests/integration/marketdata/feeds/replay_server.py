@@ -93,6 +93,11 @@ class ReplayServer:
     def clients(self) -> int:
         return len(self._clients)
 
+    def account(self) -> str:
+        """Where the market stands, for the message of a failing test."""
+        waits = [f"{sorted(one.unfetched)} not fetched" for one in self._clients]
+        return f"{self._books} book frames, {self._lost} to lose, {self.happened} happened, clients: {waits}"
+
     async def _answer_http(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         if "Upgrade" in request.headers:
             self.attempts += 1
@@ -100,13 +105,15 @@ class ReplayServer:
                 self.refusals -= 1
                 return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "busy")
             return None
-        body = self.side.rest(request.path)
-        if body is None:
-            return connection.respond(HTTPStatus.NOT_FOUND, "unknown")
-        for client in self._clients:
-            client.unfetched = {
-                symbol for symbol in client.unfetched if f"symbol={symbol}&" not in request.path
-            }
+        # In turn: a book that is answered while its stream is being subscribed would have a hole after it.
+        async with self._turn:
+            body = self.side.rest(request.path)
+            if body is None:
+                return connection.respond(HTTPStatus.NOT_FOUND, "unknown")
+            for client in self._clients:
+                client.unfetched = {
+                    symbol for symbol in client.unfetched if f"symbol={symbol}&" not in request.path
+                }
         await self._notify()
         return connection.respond(HTTPStatus.OK, body)
 
@@ -118,8 +125,7 @@ class ReplayServer:
             for text in self.side.greeting():
                 await self._send(client, text)
             assert socket.request is not None
-            for request in self.side.from_address(socket.request.path):
-                await self._answer(client, request, "")
+            await self._answer(client, self.side.from_address(socket.request.path), "")
             async for text in socket:
                 reply = self.side.reply(str(text))
                 if reply is not None:
@@ -127,24 +133,27 @@ class ReplayServer:
                     await self._send(client, reply)
                 asked = self.side.read_request(str(text))
                 if asked is not None:
-                    await self._answer(client, asked, str(text))
+                    await self._answer(client, [asked], str(text))
         except ConnectionClosed:
             pass
         finally:
             self._clients.remove(client)
 
-    async def _answer(self, client: Client, request: Request, text: str) -> None:
-        """As the venue does: acknowledgements, then a snapshot of each book."""
+    async def _answer(self, client: Client, requests: list[Request], text: str) -> None:
+        """As the venue does: acknowledgements, then a snapshot of each book; all of it in one turn."""
         async with self._turn:
-            keys = {(request.channel, symbol) for symbol in request.symbols}
-            client.subscribed = client.subscribed | keys if request.is_subscribe else client.subscribed - keys
-            for answer in self.side.acknowledge(request, text):
-                await self._send(client, answer)
-            if request.is_subscribe and request.channel == "book":
-                for symbol in request.symbols:
-                    snapshot = self.side.snapshot(symbol)
-                    if snapshot is not None:
-                        await self._send(client, snapshot)
+            for request in requests:
+                keys = {(request.channel, symbol) for symbol in request.symbols}
+                client.subscribed = (
+                    client.subscribed | keys if request.is_subscribe else client.subscribed - keys
+                )
+                for answer in self.side.acknowledge(request, text):
+                    await self._send(client, answer)
+                if request.is_subscribe and request.channel == "book":
+                    for symbol in request.symbols:
+                        snapshot = self.side.snapshot(symbol)
+                        if snapshot is not None:
+                            await self._send(client, snapshot)
         await self._notify()
 
     async def _notify(self) -> None:

@@ -127,7 +127,12 @@ class World:
         return True
 
     async def catch_up(self, depth: int) -> None:
-        await eventually(lambda: self.server.finished.is_set() and self.is_caught_up(depth))
+        try:
+            await eventually(lambda: self.server.finished.is_set() and self.is_caught_up(depth))
+        except TimeoutError:
+            raise AssertionError(
+                f"not caught up: {self.server.account()}; the feed says {self.feed.status()}"
+            ) from None
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

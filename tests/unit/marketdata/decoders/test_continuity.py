@@ -115,10 +115,18 @@ class TestBinanceJoin:
     def test_a_snapshot_older_than_the_first_event_must_be_fetched_again(self) -> None:
         books = BinanceBooks()
         books.apply([binance_update(105, 107)])
-        books.apply([snapshot({9: 1}, {11: 1}, sequence=104)])
+        books.apply([snapshot({9: 1}, {11: 1}, sequence=103)])
         assert books.good("BTC-USD") is None
-        assert "older than the first event" in books.doubtful["BTC-USD"]
+        assert "ends before the first event" in books.doubtful["BTC-USD"]
         books.apply([snapshot({9: 1}, {11: 1}, sequence=106)])
+        book = books.good("BTC-USD")
+        assert book is not None
+        assert book.bids.top(5) == [(10, 1), (9, 1)]
+
+    def test_a_snapshot_whose_next_event_has_overtaken_it_is_joined(self) -> None:
+        books = BinanceBooks()
+        books.apply([binance_update(105, 107)])
+        books.apply([snapshot({9: 1}, {11: 1}, sequence=104)])
         book = books.good("BTC-USD")
         assert book is not None
         assert book.bids.top(5) == [(10, 1), (9, 1)]
