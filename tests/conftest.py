@@ -11,6 +11,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 from psycopg import sql
+from tests.machine import folder_in_memory
 
 from agio.platform.db import Database
 from agio.platform.embedded.nats import EmbeddedNats
@@ -65,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder that the unprivileged account of an embedded server can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="agio-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="agio-test-", dir=folder_in_memory()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

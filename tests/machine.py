@@ -1,8 +1,21 @@
-"""What the machine allows: limits that hold while nobody else wants its cores, and grow otherwise."""
+"""What the machine allows: limits that hold while nobody else wants its cores, and memory for files."""
 
 import os
+import shutil
+from pathlib import Path
 
 
 def allowed_seconds(calm_seconds: float) -> float:
     """How long something may take that takes `calm_seconds` at most on an idle machine."""
     return calm_seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def folder_in_memory() -> Path | None:
+    """Where files that end with the tests cost the least; None where memory has no room for them.
+
+    A fresh database is some 350 files: copying it takes 20 ms here and 400 ms on a disk.
+    """
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 4 * 2**30:
+        return None
+    return memory
