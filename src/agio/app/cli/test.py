@@ -9,6 +9,8 @@ import typer
 from agio.app.cli.checkout import find_checkout
 from agio.app.cli.console import err, fail
 
+SIDE_BY_SIDE = ("--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder")
+"""On all cores, file by file in their order: fast ones first."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -17,7 +19,7 @@ def register(program: typer.Typer) -> None:
 
 
 def test(context: typer.Context) -> None:
-    """Run the tests; all arguments go to pytest, such as -k orders or -x.
+    """Run the tests on all cores; all arguments go to pytest, such as -k orders, -x or -n0 (one process).
 
     Tests that need recorded markets find them in AGIO_TEST_DATA; browser tests need Chromium. Both say so and
     are skipped when these are absent.
@@ -34,4 +36,4 @@ def test(context: typer.Context) -> None:
         fail("pytest is not installed here: run the tests with ./agio test, which installs it")
     sys.stdout.flush()
     os.chdir(root)
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, *context.args])  # noqa: S606
