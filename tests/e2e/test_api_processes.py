@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,6 @@ import msgspec
 import pytest
 from tests.e2e.customer import service_of
 
-from agio.app.signals import ROLL_SIGNAL
 from agio.platform.tls import client_context
 from benchmarks.harness import Platform
 
@@ -140,13 +140,22 @@ async def test_processes_restart_in_turn_and_streams_go_on(platform: Platform) -
         tasks = [asyncio.create_task(follower.run()) for follower in followers]
         while not all(follower.sequences for follower in followers):
             await asyncio.sleep(0.05)
-        platform.process.send_signal(ROLL_SIGNAL)
-        while any(
-            (now := service_of(platform, name)).pid == before[name] or now.status != "ready" for name in NAMES
-        ):
+        restart = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agio", "restart", "--data-dir", str(platform.data_dir)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        ended = asyncio.create_task(restart.communicate())
+        while not ended.done():
             alive = [service_of(platform, name) for name in NAMES]
             assert any(service.status == "ready" for service in alive)
             await asyncio.sleep(0.05)
+        said = (await ended)[0].decode()
+        assert restart.returncode == 0
+        assert [line.split()[1] for line in said.splitlines()] == list(NAMES)
+        for name in NAMES:
+            now = service_of(platform, name)
+            assert now.status == "ready"
+            assert now.pid != before[name]
         told = [len(follower.sequences) for follower in followers]
         while any(len(f.sequences) < count + 5 for f, count in zip(followers, told, strict=True)):
             await asyncio.sleep(0.05)

@@ -81,6 +81,12 @@ class TestStatusAndDown:
         assert "does not run" in finished.stdout
 
 
+    def test_restart_of_nothing_says_how_to_start(self, tmp_path: Path) -> None:
+        finished = agio("restart", "--data-dir", str(tmp_path))
+        assert finished.returncode == 3
+        assert "agio up" in finished.stderr
+
+
 class TestKeysAndReplay:
     def test_keys_need_a_running_platform(self, tmp_path: Path) -> None:
         finished = agio("keys", "list", "--data-dir", str(tmp_path))

@@ -9,6 +9,7 @@ PROCESSES = ("engine", "api")
 VERBS = {
     "up": "up",
     "down": "down",
+    "restart": "restart",
     "status": "status",
     "replay": "replay",
     "keys": "keys",

@@ -111,6 +111,8 @@ def _show_stream_round(each: StreamRound) -> None:
     out.print(line, markup=False, soft_wrap=True)
     if each.late:
         err.print(f"       late: {', '.join(each.late)}", markup=False, soft_wrap=True)
+    for case in each.unmet:
+        err.print(f"       no reader was {case}", markup=False, soft_wrap=True)
 
 
 def _show_stream_report(report: StreamReport) -> None:
@@ -130,8 +132,15 @@ def _show_stream_report(report: StreamReport) -> None:
     )
     out.print(
         f"{totals['connections']:,} connections, {totals['resumed']:,} channels resumed,"
-        f" {totals['not_recovered']:,} told of a gap, {totals['skipped']:,} told of skipped values;"
+        f" {totals['not_recovered']:,} told of a gap;"
         f" closed: {', '.join(f'{code} {count:,}' for code, count in sorted(closes.items()))}",
+        soft_wrap=True,
+    )
+    out.print(
+        f"slow readers: {totals['slow_closed']:,} closed with 4008 and {totals['slow_returned']:,} logs resumed"
+        f" after it; {totals['slow_values_skipped']:,} told of skipped values and {totals['slow_values_renewed']:,}"
+        f" given newer ones; {totals['slow_books_skipped']:,} told of skipped books and"
+        f" {totals['slow_books_renewed']:,} given the whole book",
         soft_wrap=True,
     )
     for violation in report.violations[:_SHOWN_VIOLATIONS]:
