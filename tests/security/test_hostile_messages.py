@@ -8,9 +8,9 @@ import aiohttp
 import msgspec
 import pytest
 from tests.integration.streaming.conftest import World, close_code, receive, receive_one, subscribe
-from tests.security.hostile import TEXT, read_answers, upgraded
+from tests.security.hostile import SETTINGS, TEXT, read_answers, upgraded
 
-BINARY = 2
+BINARY, CLOSE = 2, 8
 HUGE = 10**400
 
 
@@ -32,6 +32,9 @@ NONSENSE: dict[str, bytes] = {
     "long word as id": b'{"op":"ping","id":"%b"}' % (b"x" * 60_000),
     "number out of range": b'{"op":"ping","id":1e999}',
     "not a number": b'{"op":"ping","id":NaN}',
+    "half a pair of surrogates": b'{"op":"sub","ch":["trades:\\ud800"]}',
+    "infinity": b'{"op":"ping","id":-Infinity}',
+    "operation twice": b'{"op":"ping","op":"unsub","ch":[]}',
     "yes as id": b'{"op":"ping","id":true}',
     "channels that are no list": b'{"op":"sub","ch":"trades:ES"}',
     "channel that is no name": b'{"op":"sub","ch":[17]}',
@@ -50,6 +53,11 @@ PACKED: dict[str, bytes] = {
     "four gigabytes": b"\xc6\xff\xff\xff\xff",
     "deep and unknown": b"\x82\xa2op\xa4ping\xa1x" + b"\x91" * 30_000 + b"\xc0",
     "keys that are no text": b"\x81\x01\x02",
+    "keys that are bytes": b"\x81\xc4\x02op\xa4ping",
+    "time as id": b"\x82\xa2op\xa4ping\xa2id\xd6\xff\0\0\0\1",
+    "not a number": b"\x82\xa2op\xa4ping\xa2id\xcb\x7f\xf8\0\0\0\0\0\0",
+    "surrogate": b"\x82\xa2op\xa4ping\xa2id\xa3\xed\xa0\x80",
+    "two documents": b"\x81\xa2op\xa4ping\x81\xa2op\xa4ping",
     "extension": b"\xc7\x01\x7f\x00",
     "text that is not UTF-8": b"\x81\xa2op\xa2\xff\xfe",
     "huge number as id": b"\x82\xa2op\xa4ping\xa2id\xcf" + b"\xff" * 8,
@@ -69,6 +77,9 @@ CHANNELS: dict[str, dict[str, object]] = {
     "name with a line's end": {"ch": "trades:ES\r\nid: 1"},
     "name of a subject's tokens": {"ch": "trades:>"},
     "no key": {"ch": "trades:"},
+    "name with NUL": {"ch": "trades:ES\0"},
+    "name that is escaped": {"ch": "trades:%45S"},
+    "name that looks the same": {"ch": "trades:\uff25S"},
 }
 
 
@@ -178,6 +189,50 @@ class TestStorms:
         assert (slow_down["code"], slow_down["retry"]) == ("rate_limited", True)
         assert answers[-1]["close"] == 4429
         assert attacked.gateway.metrics.subscriptions._value.get() == 1
+
+    async def test_one_channel_twice_in_a_message(self, attacked: World) -> None:
+        """The first way of asking counts, the other one is refused."""
+        async with attacked.connect() as socket:
+            answer = await subscribe(socket, {"ch": "book:ES", "tier": "1s"}, {"ch": "book:ES", "depth": 5})
+            await ask(socket, op="unsub", ch=["book:ES"])
+
+        assert [entry["tier"] for entry in answer["subs"]] == ["1s"]  # type: ignore[attr-defined]
+        assert [refusal["code"] for refusal in answer["errs"]] == ["already_subscribed"]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        "attacked",
+        [
+            msgspec.structs.replace(
+                SETTINGS, messages_per_second=10_000, message_burst=10_000, max_pending_operations=1_000
+            )
+        ],
+        indirect=True,
+        ids=["fast"],
+    )
+    async def test_opened_and_closed_a_hundred_times(self, attacked: World) -> None:
+        """Pushes come between the answers to `sub` and `unsub` only, each time without a hole."""
+        async with upgraded(attacked) as peer:
+            reading = asyncio.create_task(read_answers(peer))
+            for number in range(100):
+                peer.send(TEXT, b'{"id":1,"op":"sub","ch":["trades:ES"]}')
+                await asyncio.sleep(0.02 if number % 3 else 0)
+                peer.send(TEXT, b'{"id":2,"op":"unsub","ch":["trades:ES"]}')
+            peer.send(CLOSE, b"\x03\xe8")
+            async with asyncio.timeout(60):
+                _, *told, _ = await reading
+
+        expected: int | None = None
+        pushes = 0
+        for message in told:
+            if "subs" in message:
+                expected = message["subs"][0]["seq"] + 1  # type: ignore[index]
+            elif "unsubs" in message:
+                assert message["unsubs"] == ["trades:ES"]
+                expected = None
+            else:
+                assert message["q"] == expected
+                expected, pushes = message["q"] + 1, pushes + 1  # type: ignore[operator]
+        assert pushes > 0
 
 
 class TestOthers:

@@ -35,6 +35,8 @@ from agio.streaming.tiers import TIERS
 log = structlog.get_logger(__name__)
 
 _OPEN_AT_ONCE = 16
+_LOOK_SECONDS = 1.0
+"""How often a connection is looked after: what must not come late begins so much earlier."""
 
 
 class Refusal:
@@ -79,7 +81,7 @@ class ChannelSession(Session):
             return
         settings, now = self.services.settings, self.clock()
         is_silent = now - max(self.queue.flushed_at, self._heartbeat_at) >= settings.heartbeat_silence_seconds
-        if is_silent or now - self._heartbeat_at >= settings.heartbeat_seconds:
+        if is_silent or now - self._heartbeat_at >= settings.heartbeat_seconds - _LOOK_SECONDS:
             self._heartbeat_at = now
             self.send_heartbeat()
 
@@ -108,10 +110,20 @@ class ChannelSession(Session):
             async with gate:
                 return await self._prepare(request, principal)
 
-        outcomes = await asyncio.gather(*(prepare(request) for request in requests))
+        prepared = await asyncio.gather(*(prepare(request) for request in requests))
+        outcomes = [self._drop_ended(outcome) for outcome in prepared]
         return (
             [outcome for outcome in outcomes if isinstance(outcome, Subscription)],
             [outcome for outcome in outcomes if isinstance(outcome, Refusal)],
+        )
+
+    def _drop_ended(self, outcome: Subscription | Refusal) -> Subscription | Refusal:
+        """A channel that began anew while others were being opened would stay silent: refuse it."""
+        if isinstance(outcome, Refusal) or not outcome.hub.is_closed:
+            return outcome
+        self.remove(outcome)
+        return Refusal(
+            outcome.channel, ChannelUnavailable("the channel began anew meanwhile; subscribe again")
         )
 
     async def _prepare(self, request: ChannelRequest, principal: Principal) -> Subscription | Refusal:

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import itertools
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from agio.identity.api import Authenticator, Policy, Principal, Revocations
+from agio.identity.api import Authenticator, KeyRevoked, Policy, Principal, Revocations
 from agio.kernel.ids import KeyId
+from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, ChannelKind
 from agio.platform.clock import Clock
 from agio.streaming.encoding import MSGPACK_SUBPROTOCOL, Encoding
@@ -36,6 +37,7 @@ _SWEEP_SECONDS = 0.25
 _SWEEP_TURNS = 4
 """A connection for which nothing waits is looked after once in so many rounds."""
 _PRESS_SECONDS = 1.0
+_ENDED_KEYS = 10_000
 
 
 class Gateway:
@@ -79,6 +81,8 @@ class Gateway:
         self.peers = Peers(feed, self._sessions)
         self._sweep_turns = itertools.count()
         self._keys: dict[KeyId, set[Session]] = {}
+        self._ended_keys: OrderedDict[KeyId, None] = OrderedDict()
+        """The newest keys that ended: one may end while a connection with it is being let in."""
         self._strangers: Counter[str] = Counter()
         """Connections that have not authenticated yet, by address."""
         self._pressing: set[Session] = set()
@@ -140,6 +144,9 @@ class Gateway:
     def revoke(self, key_id: KeyId) -> None:
         """Close the connections of a key that ended before its time."""
         now = self._clock.now()
+        self._ended_keys[key_id] = None
+        if len(self._ended_keys) > _ENDED_KEYS:
+            self._ended_keys.popitem(last=False)
         for session in list(self._keys.get(key_id, ())):
             if session.principal is not None and session.principal.expires_at > now:
                 session.close(CloseCode.REVOKED, "the key was revoked")
@@ -178,7 +185,9 @@ class Gateway:
     # What sessions call (their port `Sessions`)
 
     def identify(self, session: Session, principal: Principal) -> None:
-        """Count a session for its key; raises Overloaded when the key has too many."""
+        """Count a session for its key; raises KeyRevoked, or Overloaded when the key has too many."""
+        if principal.key_id in self._ended_keys and principal.expires_at > self._clock.now():
+            raise KeyRevoked("this key was revoked; create a new one")
         of_key = self._keys.setdefault(principal.key_id, set())
         if session not in of_key and len(of_key) >= self.settings.max_connections_per_key:
             raise self._refused(
@@ -212,7 +221,7 @@ class Gateway:
             raise self._refused(Overloaded("the server has as many connections as it may"))
 
     def _enter(self, session: Session) -> None:
-        """Count a session; raises Overloaded when its key has too many."""
+        """Count a session; raises what `identify` raises."""
         self._sessions.add(session)
         session.sweep_turn = next(self._sweep_turns) % _SWEEP_TURNS
         self._strangers[session.address] += 1
@@ -220,7 +229,7 @@ class Gateway:
         if session.principal is not None:
             try:
                 self.identify(session, session.principal)
-            except Overloaded:
+            except Problem:
                 session.lost()
                 raise
 

@@ -1,6 +1,7 @@
 """The opening handshake: which door, which origin, who."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -13,11 +14,12 @@ from agio.kernel.problem import NotFound, Problem
 from agio.platform.http.edge import complete_headers, is_local_host, read_request_id
 from agio.platform.http.problems import PROBLEM_MEDIA_TYPE, problem_members
 from agio.streaming.encoding import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
-from agio.streaming.errors import OriginNotAllowed
+from agio.streaming.errors import InvalidHandshake, OriginNotAllowed
 
 STREAM_PATH = "/stream"
 _SYMBOL_PREFIX = f"{STREAM_PATH}/"
 _MAX_SYMBOL = 64
+_MAX_FIELDS = 16
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -35,16 +37,16 @@ class UpgradeRequest(msgspec.Struct, frozen=True):
 
 
 def read_request(request: Request, address: str, *, is_secure: bool) -> UpgradeRequest:
-    """Read a handshake; raises NotFound for any other path."""
+    """Read a handshake; raises NotFound for any other path, InvalidHandshake for what is no handshake."""
     path, _, query = request.path.partition("?")
-    tickets = parse_qs(query, max_num_fields=16).get("ticket") if query else None
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    tickets = _read_query(query).get("ticket")
+    scheme, _, credential = (_read_once(request.headers, "Authorization") or "").partition(" ")
     return UpgradeRequest(
         symbol=_read_door(path),
         token=credential.strip() if scheme.lower() == "bearer" and credential else None,
         ticket=tickets[0] if tickets else None,
-        origin=request.headers.get("Origin"),
-        host=request.headers.get("Host", ""),
+        origin=_read_once(request.headers, "Origin"),
+        host=_read_once(request.headers, "Host") or "",
         address=address,
         is_secure=is_secure,
     )
@@ -71,9 +73,10 @@ def require_origin(request: UpgradeRequest, allowed: Sequence[str]) -> None:
     if origin in {entry.lower().rstrip("/") for entry in allowed}:
         return
     scheme = "https" if request.is_secure else "http"
-    parts = urlsplit(origin)
-    if parts.scheme == scheme and _authority(parts.netloc, scheme) == _authority(request.host, scheme):
-        return
+    with suppress(ValueError):
+        parts = urlsplit(origin)
+        if parts.scheme == scheme and _authority(parts.netloc, scheme) == _authority(request.host, scheme):
+            return
     raise OriginNotAllowed("allow this origin with AGIO_ALLOWED_ORIGINS if it is yours")
 
 
@@ -94,6 +97,20 @@ def refusal(problem: Problem, request: Request) -> Response:
     for name, value in complete_headers(_raw(headers), request_id, is_local=is_local):
         complete[name.decode("latin-1")] = value.decode("latin-1")
     return Response(status.value, status.phrase, complete, body)
+
+
+def _read_query(query: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(query, max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise InvalidHandshake(f"the query has at most {_MAX_FIELDS} fields") from error
+
+
+def _read_once(headers: Headers, name: str) -> str | None:
+    values = headers.get_all(name)
+    if len(values) > 1:
+        raise InvalidHandshake(f"send the header {name} once")
+    return values[0] if values else None
 
 
 def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:

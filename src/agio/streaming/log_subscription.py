@@ -12,7 +12,7 @@ from typing_extensions import override
 from agio.kernel.problem import Problem
 from agio.platform.channels import ChannelHandle, Push, TimedHistory
 from agio.streaming.chunks import Chunk, split
-from agio.streaming.errors import ChannelUnavailable, StartNotAvailable
+from agio.streaming.errors import ChannelUnavailable, InvalidOperation, StartNotAvailable
 from agio.streaming.hub import Subscription
 from agio.streaming.log_hub import HistoryLost, LogHub, LogReader
 from agio.streaming.outbound import OutboundQueue
@@ -177,7 +177,7 @@ class LogSubscription(LogReader):
 
     @override
     async def resync(self) -> None:
-        raise ChannelUnavailable("a log has no snapshot: subscribe again with `from`")
+        raise InvalidOperation("a log has no snapshot: subscribe again with `from`")
 
     @override
     def close(self) -> None:

@@ -172,7 +172,11 @@ class MultiplexSession(ChannelSession):
             try:
                 await self.open_handle(subscription.channel, principal)
             except Problem as problem:
-                self.end_subscription(subscription, problem)
+                subscription.end(problem)
+            except Exception as error:
+                # Unknown is not allowed: the client asks for the channel again.
+                log.warning("stream_right_not_checked", channel=subscription.channel, error=repr(error))
+                subscription.end(ChannelUnavailable("subscribe again in a few seconds"))
 
     async def _subscribe(self, operation: Subscribe, principal: Principal) -> None:
         self._require_few(operation.ch)

@@ -15,6 +15,7 @@ import structlog
 from typing_extensions import override
 from uvicorn.config import Config
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -39,6 +40,7 @@ _CONTROL_FRAMES_PER_SECOND = 50
 _CONTROL_FRAME_BURST = 200
 _HANDSHAKE_SECONDS = 10.0
 _MAX_REASON_BYTES = 120
+_OUR_VERSION = {"Sec-WebSocket-Version": "13"}
 
 
 class ProtocolSession(Protocol):
@@ -126,6 +128,9 @@ class StreamProtocol(asyncio.Protocol):
         if self._is_closing and self._frames.state is not OPEN and self._frames.eof_sent:
             return
         self._frames.receive_data(data)
+        if self._frames.handshake_exc is not None and not self._is_closing:
+            self._refuse_head(self._frames.handshake_exc)
+            return
         if not self._frames.eof_sent:
             # A pong goes out before the answer to what came behind its ping.
             self._write_answers()
@@ -212,7 +217,8 @@ class StreamProtocol(asyncio.Protocol):
         response = self._frames.accept(request)
         if response.status_code != 101:
             reason = self._frames.handshake_exc
-            self._refuse(InvalidHandshake(str(reason or "send a handshake of RFC 6455")), request)
+            problem = InvalidHandshake(str(reason or "send a handshake of RFC 6455"), headers=_OUR_VERSION)
+            self._refuse(problem, request)
             return
         if self._transport is not None:
             # A peer that sends more before the answer can wait.
@@ -257,6 +263,16 @@ class StreamProtocol(asyncio.Protocol):
         self._frames.send_response(refusal(problem, request))
         self._write_answers()
         self._expect_end()
+
+    def _refuse_head(self, fault: Exception) -> None:
+        """The HTTP server took it as a request, but it opens no WebSocket: it has a body, for example."""
+        if self._transport is None:
+            return
+        self._frames.data_to_send()
+        problem = InvalidHandshake(str(fault.__cause__ or fault), headers=_OUR_VERSION)
+        self._transport.write(refusal(problem, Request("", Headers())).serialize())
+        self._expect_end()
+        self._transport.close()
 
     # Inbound frames
 

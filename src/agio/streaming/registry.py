@@ -75,8 +75,7 @@ class HubRegistry:
         if hub.is_closed:
             self._close_soon(hub)
         else:
-            loop = asyncio.get_running_loop()
-            _ = loop.call_later(self._services.settings.linger_seconds, self._close_idle, hub)
+            self._linger(hub)
 
     async def verify_quiet(self) -> None:
         """Compare log channels that said nothing lately with their source, some at a time."""
@@ -109,6 +108,8 @@ class HubRegistry:
             raise
         self._hubs[channel] = hub
         self._services.metrics.channels.set(len(self._hubs))
+        # Whoever asked may be gone by now.
+        self._linger(hub)
         return hub
 
     async def _verify(self, hubs: Sequence[Hub]) -> None:
@@ -119,6 +120,10 @@ class HubRegistry:
                 await hub.verify()
             except Exception as error:
                 log.info("stream_verify_failed", channel=hub.channel, error=repr(error))
+
+    def _linger(self, hub: Hub) -> None:
+        loop = asyncio.get_running_loop()
+        _ = loop.call_later(self._services.settings.linger_seconds, self._close_idle, hub)
 
     def _close_idle(self, hub: Hub) -> None:
         if hub.holders <= 0 and self._hubs.get(hub.channel) is hub:

@@ -25,7 +25,7 @@ class Sessions(Protocol):
     """Who counts sessions and keeps their limits."""
 
     def identify(self, session: "Session", principal: Principal) -> None:
-        """Count a session for its key; raises Overloaded when the key has too many."""
+        """Count a session for its key; raises KeyRevoked, or Overloaded when the key has too many."""
         ...
 
     def leave(self, session: "Session") -> None: ...

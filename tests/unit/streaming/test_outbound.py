@@ -116,7 +116,7 @@ class TestCompression:
                 is_text = subprotocol.endswith("json")
                 encode = msgspec.json.encode if is_text else msgspec.msgpack.encode
                 client.session.received(encode(operation), is_text=is_text)
-                await client.wait_until(lambda client=client: client.session.subscriptions.get("trades:ES"))
+                await client.wait_until(lambda client=client: b"subs" in b"".join(client.wire.written))
             await edge.trade(100, batch=100)
             for client in packed:
                 await client.wait_until(lambda client=client: client.session.queue.written_pushes == 100)

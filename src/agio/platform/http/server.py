@@ -1,12 +1,12 @@
 """uvicorn's HTTP protocol with two bounds that it lacks: a request head's bytes and seconds."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from typing_extensions import override
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from agio.kernel.problem import Problem
@@ -91,6 +91,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(HeadTooLarge("send shorter headers; a request's head may have 32 KiB"))
             return
         super().on_headers_complete()
+
+    @override
+    def _should_upgrade(self) -> bool:
+        # While an earlier answer is due, an upgrade would overtake it: then this is a plain request.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        is_free = cycle is None or cycle.response_complete
+        return is_free and super()._should_upgrade()
 
     @override
     def handle_websocket_upgrade(self) -> None:
