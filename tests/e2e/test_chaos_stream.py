@@ -17,6 +17,9 @@ def test_subscribers_of_every_kind_miss_nothing_in_silence() -> None:
     assert report["subscribers"] == 20
     assert report["totals"]["resumed"] > 0
     assert report["bus"]["lost"] > 0
+    # Slow readers met their cases, and came out of them.
+    assert report["rounds"][0]["unmet"] == []
+    assert all(report["rounds"][0]["slow"].values()), report["rounds"][0]["slow"]
     # Each of them was told something, so that there was something to prove.
     for name, count in report["per_subscriber"].items():
         assert count["messages"] or count["books"], name

@@ -263,3 +263,15 @@ class TestBuffers:
             if isinstance(item, Message):
                 kept.append(item.q)
         assert kept == list(newest.values())[-limit:]
+
+
+def test_a_value_is_told_again_after_an_older_one_of_a_new_connection() -> None:
+    """The node that takes over begins with what it has; what came meanwhile follows, and counts."""
+    position = Sequencer("balances:acc")
+    old, new = b'{"asset":"EUR","total":"1"}', b'{"asset":"EUR","total":"2"}'
+
+    assert [position.take(6, old), position.take(7, new), position.take(7, new)] == [
+        *(Taken.NEW, Taken.NEW, Taken.SEEN)
+    ]
+    assert position.take(6, b'{"asset":"EUR","total":"1","version":6}') is Taken.NEW
+    assert position.take(7, new) is Taken.NEW

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -58,6 +59,13 @@ class StatePoint:
         self._timer.stop()
 
 
+class Values(NamedTuple):
+    """An answer to what the values are, and the keys that were known when it was asked for."""
+
+    fetched: Sequence[Push]
+    known: frozenset[str]
+
+
 class StateHub(Hub):
     """Remembers the newest value of each key, so that nothing old ever overtakes something new."""
 
@@ -66,6 +74,8 @@ class StateHub(Hub):
         self.points = {tier: StatePoint(self, tier) for tier in TIERS}
         self._newest: OrderedDict[str, Push] = OrderedDict()
         self._asking: asyncio.Task[list[Push]] | None = None
+        self._known: frozenset[str] = frozenset()
+        """Keys that had been told when the values were asked for."""
 
     @override
     async def begin(self) -> None:
@@ -96,17 +106,20 @@ class StateHub(Hub):
         """Fetch all values again; those that changed go to everybody."""
         self.accept(await self.ask(self.handle.snapshot))
 
-    async def values(self) -> list[Push]:
+    async def values(self) -> "Values":
         """The current values; askers at the same moment share one question."""
         if self._asking is None:
+            self._known = frozenset(self._newest)
             self._asking = asyncio.create_task(self._fetch())
             self._asking.add_done_callback(self._asked)
-        fetched = await asyncio.shield(self._asking)
-        return [self.newest(push) for push in fetched]
+        known = self._known
+        return Values(await asyncio.shield(self._asking), known)
 
-    def newest(self, push: Push) -> Push:
-        """The newest value of a push's key."""
-        return self._newest.get(push.key, push)
+    def newest(self, values: "Values") -> list[Push]:
+        """The newest of these, and what came under new keys since they were asked for."""
+        fetched = {push.key: self._newest.get(push.key, push) for push in values.fetched}
+        since = (key for key in self._newest if key not in values.known and key not in fetched)
+        return [*fetched.values(), *[self._newest[key] for key in since]]
 
     async def _fetch(self) -> list[Push]:
         values = await self.ask(self.handle.snapshot)
@@ -151,7 +164,7 @@ class StateSubscription(Subscription):
         super().__init__(channel, handle, queue, ended)
         self._hub = hub
         self._tier = tier
-        self._values: list[Push] = []
+        self._values = Values((), frozenset())
         self._held: OrderedDict[str, Push] = OrderedDict()
         self._skipped: tuple[int, int] | None = None
 
@@ -166,8 +179,10 @@ class StateSubscription(Subscription):
 
     @override
     def describe(self) -> dict[str, object]:
-        self._values = [self._hub.newest(push) for push in self._values]
-        top = max((push.q for push in self._values), default=0)
+        values = self._hub.newest(self._values)
+        # Nothing lies between this and `activate`.
+        self._values = Values(values, frozenset())
+        top = max((push.q for push in values), default=0)
         return {"ch": self.channel, "n": self._hub.number, "epoch": "", "seq": top, "tier": self._tier}
 
     @override
@@ -176,8 +191,8 @@ class StateSubscription(Subscription):
         # What others wait for until the next tick is older than our values: it must not follow them.
         point.flush_raw()
         point.subscriptions[self] = None
-        self._send(self._values)
-        self._values = []
+        self._send(self._values.fetched)
+        self._values = Values((), frozenset())
 
     def deliver(self, chunk: Chunk) -> None:
         if self.queue.is_conflating:
@@ -202,7 +217,7 @@ class StateSubscription(Subscription):
         values = await self._hub.values()
         if not self.is_closed:
             self._hub.points[self._tier].flush_raw()
-            self._send(values)
+            self._send(self._hub.newest(values))
 
     @override
     def close(self) -> None:
@@ -210,7 +225,7 @@ class StateSubscription(Subscription):
         self._hub.points[self._tier].subscriptions.pop(self, None)
         self.queue.forget(self)
 
-    def _send(self, pushes: list[Push]) -> None:
+    def _send(self, pushes: Sequence[Push]) -> None:
         if pushes:
             for chunk in split(
                 self._hub.number, self._hub.label, pushes, self._hub.services.settings.chunk_bytes

@@ -259,6 +259,13 @@ class TestStates:
     def test_keys_and_connections_count_by_themselves(self) -> None:
         assert findings([self.shown(5), self.shown(4, "BTC"), Opened(1.0), self.shown(3)]) == []
 
+    def test_a_value_that_comes_forward_again_was_a_change_of_connections(self) -> None:
+        """The SDK moves to another node without a word; that one begins with what it has."""
+        moved = Opened(0.0, keeps_books=True)
+
+        assert findings([moved, self.shown(5), self.shown(4), self.shown(5), self.shown(6, "BTC")]) == []
+        assert only([moved, self.shown(5), self.shown(4), self.shown(6, "BTC")])[1] == 6
+
     @pytest.mark.parametrize("mark", [StateMark(BALANCES, "USD", 6), StateMark(BALANCES, "USD", digest=8)])
     def test_an_old_value_at_the_end_is_found(self, mark: StateMark) -> None:
         known = truth()

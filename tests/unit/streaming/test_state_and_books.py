@@ -3,11 +3,13 @@
 import asyncio
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.streaming.fakes import MemoryBook, best_levels, crc_of
+from tests.unit.streaming.fakes import MemoryBook, MemoryStateHandle, best_levels, crc_of
 from tests.unit.streaming.harness import QUICK, Client, running_edge
 
+from agio.platform.channels import Push
 from agio.streaming.book_hub import merge_deltas
 
 LOUD = msgspec.structs.replace(QUICK, messages_per_second=10_000.0, message_burst=10_000)
@@ -180,6 +182,26 @@ class TestState:
             await client.wait_for(lambda message: message.get("q") == 6)
 
             assert 4 not in client.sequences()
+
+    async def test_a_key_that_begins_while_the_values_are_read_is_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is in nobody's snapshot, and may not change again for a long time."""
+        read = MemoryStateHandle.snapshot
+
+        async def read_too_early(handle: MemoryStateHandle) -> list[Push]:
+            values = await read(handle)
+            await edge.publish("balances", "acc_1", [edge.balances.put("EUR", 1, {"total": "1"})])
+            return values
+
+        async with running_edge() as edge:
+            other, client = await edge.connect("twin"), await edge.connect()
+            await other.ask(op="sub", ch=["balances:acc_1"])
+            monkeypatch.setattr(MemoryStateHandle, "snapshot", read_too_early)
+            await client.ask(op="sub", ch=["balances:acc_1"])
+
+            await client.wait_until(lambda: client.sequences() == [1])
+            assert other.sequences() == [1]
 
     async def test_what_waits_for_the_tick_does_not_follow_newer_values(self) -> None:
         async with running_edge(msgspec.structs.replace(QUICK, tick_seconds=0.3)) as edge:

@@ -117,6 +117,9 @@ class Sequencer:
             return Taken.NEW
         if last is not None and q <= last and (q, payload) in self._recent:
             return Taken.SEEN
+        if last is not None and q < last:
+            # A new connection begins with an older value: what replaced it must be told again.
+            self._recent = deque((entry for entry in self._recent if entry[0] <= q), maxlen=REMEMBERED)
         self._recent.append((q, payload))
         self.last = q if last is None else max(last, q)
         return Taken.NEW

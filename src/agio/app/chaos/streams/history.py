@@ -11,7 +11,15 @@ from agio.app.chaos.streams.proof import Truth
 from agio.app.chaos.streams.reader_book import digest_levels
 from agio.kernel.money import format_decimal
 from agio.kernel.time import format_micros
-from agio.marketdata.events import BookDelta, Level, MarketSnapshot, book_subject, snapshot_subject
+from agio.marketdata.events import (
+    BookDelta,
+    Level,
+    MarketSnapshot,
+    Quote,
+    book_subject,
+    quotes_subject,
+    snapshot_subject,
+)
 from agio.platform.bus import Bus
 
 SIDES: Final = (None, "buy", "sell")
@@ -96,8 +104,8 @@ def _read_events(connection: psycopg.Connection, truth: Truth, channel: str) -> 
     truth.log_marks[channel] = (epoch, last)
 
 
-class BookReference:
-    """Follows the engine's own words on the bus itself, where nothing is lost on purpose."""
+class MarketReference:
+    """Follows the engine's books and quotes on the bus itself, where nothing is lost on purpose."""
 
     def __init__(self, url: str, truth: Truth, scales: dict[str, Scales]) -> None:
         self._bus = Bus(url, name="agio chaos reference")
@@ -109,14 +117,28 @@ class BookReference:
         await self._bus.open()
         for symbol in symbols:
             await self._bus.subscribe(book_subject(symbol), self._heard)
+            await self._bus.subscribe(quotes_subject(symbol), self._heard_quote)
 
     async def stop(self) -> None:
         await self._bus.close()
 
-    async def newest_quote(self, symbol: str) -> int | None:
-        """The sequence of the newest quote that the engine told."""
+    async def newest(self, symbol: str) -> tuple[int | None, int | None]:
+        """The sequences of the newest quote and book that the engine told."""
         snapshot = await self._ask(symbol)
-        return snapshot.quote.q if snapshot is not None and snapshot.quote is not None else None
+        if snapshot is None:
+            return None, None
+        quote, book = snapshot.quote, snapshot.book
+        return quote.q if quote is not None else None, book.q if book is not None else None
+
+    async def _heard_quote(self, _subject: str, payload: bytes) -> None:
+        quote = msgspec.msgpack.decode(payload, type=Quote)
+        scales = self._scales[quote.symbol]
+        shown: dict[str, str | None] = {"venue_time": format_micros(quote.venue_time_ns // 1000)}
+        for side, price, size in (("bid", quote.bid, quote.bid_size), ("ask", quote.ask, quote.ask_size)):
+            shown[side] = format_decimal(price, scales.price) if size else None
+            shown[f"{side}_size"] = format_decimal(size, scales.quantity) if size else None
+        told = self._truth.values.setdefault(f"quotes:{quote.symbol}", {})
+        told[quote.q] = digest_of(shown, 0)
 
     async def _heard(self, _subject: str, payload: bytes) -> None:
         delta = msgspec.msgpack.decode(payload, type=BookDelta)

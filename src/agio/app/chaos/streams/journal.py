@@ -17,6 +17,8 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="open"):
     at: float
     keeps_books: bool = False
     """The SDK may still hand out what it had before."""
+    line: str = ""
+    """The gateway behind it; empty where others cannot say what this one should have been told."""
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True, tag="close"):

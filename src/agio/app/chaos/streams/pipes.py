@@ -20,6 +20,8 @@ class Balancer:
     def __init__(self) -> None:
         self.node_port = 0
         self.port = 0
+        self.lines: dict[int, str] = {}
+        """By the port of a client: which node it came to."""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -38,9 +40,11 @@ class Balancer:
         made = socket.socket()
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        node_port = self.node_port
+        self.lines[writer.get_extra_info("peername")[1]] = str(node_port)
         try:
             async with asyncio.timeout(5):
-                await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", self.node_port))
+                await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", node_port))
                 there, to_node = await asyncio.open_connection(sock=made, limit=BUFFER_BYTES)
         except (OSError, TimeoutError):
             made.close()

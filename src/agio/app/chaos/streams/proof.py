@@ -19,6 +19,8 @@ from agio.app.chaos.streams.journal import (
     Subscribed,
     is_log,
 )
+from agio.app.chaos.streams.slowness import Slowness, SlownessWatch
+from agio.app.chaos.streams.witness import SkipCheck, Witness
 
 FOR_GOOD: Final = 4500
 SHOWN: Final = 5
@@ -34,7 +36,8 @@ class Violation(msgspec.Struct, frozen=True):
     what: str
 
     def __str__(self) -> str:
-        return f"{self.subscriber}: {self.channel} at {self.sequence}: {self.what}"
+        place = f"{self.channel} at {self.sequence}: " if self.channel else ""
+        return f"{self.subscriber}: {place}{self.what}"
 
 
 class StateMark(msgspec.Struct, frozen=True):
@@ -53,8 +56,14 @@ class Truth(msgspec.Struct):
     """Digests by sequence, of each channel and epoch."""
     books: dict[str, dict[int, int]] = {}
     """Digests of whole books by sequence, where the reference heard them."""
+    values: dict[str, dict[int, int]] = {}
+    """Digests of quotes by sequence, where the reference heard them."""
+    told: Witness = msgspec.field(default_factory=Witness)
+    """What readers who keep up were told by each gateway."""
     log_marks: dict[str, tuple[str, int]] = {}
     """By channel: epoch and sequence that every subscriber must have come to."""
+    book_marks: dict[str, int] = {}
+    """By channel: the sequence that every book must have come to."""
     state_marks: list[StateMark] = []
 
 
@@ -65,12 +74,15 @@ class Count(msgspec.Struct):
     books: int = 0
     books_compared: int = 0
     states: int = 0
+    states_compared: int = 0
     connections: int = 0
     resumed: int = 0
     not_recovered: int = 0
     skipped: int = 0
     ended: int = 0
     closes: dict[int, int] = {}
+    slow: Slowness = msgspec.field(default_factory=Slowness)
+    """What befell it for being too slow."""
 
 
 class _Log(msgspec.Struct):
@@ -92,13 +104,23 @@ class Prover:
         self._truth = truth
         self._logs: dict[str, _Log] = {}
         self._books: dict[str, _Book] = {}
+        self._keeps_books = False
+        """It may come to another connection without a word, whose first book is a little older."""
         self._states: dict[tuple[str, str], Shown] = {}
         self._newest: dict[tuple[str, str], int] = {}
         """Since the connection began, by channel and key."""
+        self._owed: dict[tuple[str, str], int] = {}
+        """Values that went back when another connection took over, and from where."""
         self._gaps: dict[str, list[Gap]] = {}
         self._wanted: dict[str, None] = {}
+        self._watch = SlownessWatch()
+        self._skips = SkipCheck(truth.told)
 
     def take(self, entry: Entry) -> None:
+        self._watch.take(entry)
+        silent = self._skips.take(entry)
+        if silent is not None and isinstance(entry, Shown | Booked):
+            self._violate(entry.channel, entry.sequence, silent)
         match entry:
             case Logged():
                 self._take_logged(entry)
@@ -111,6 +133,8 @@ class Prover:
             case Opened():
                 self.count.connections += 1
                 self._newest.clear()
+                self._owed.clear()
+                self._keeps_books = entry.keeps_books
                 if not entry.keeps_books:
                     self._books.clear()
             case Closed():
@@ -123,9 +147,12 @@ class Prover:
 
     def finish(self) -> None:
         """The journal is over: what should be there and is not?"""
+        self.count.slow = self._watch.seen
         for channel in self._wanted:
             if is_log(channel):
                 self._check_end(channel)
+            elif channel in self._truth.book_marks:
+                self._check_book(channel)
         for mark in self._truth.state_marks:
             if mark.channel in self._wanted:
                 self._check_state(mark)
@@ -198,6 +225,8 @@ class Prover:
         if entry.previous is not None and entry.previous != known.last:
             what = f"a delta after {entry.previous} on a book at {known.last}"
             self._violate(entry.channel, entry.sequence, what)
+        elif known.last is not None and entry.sequence < known.last and not self._keeps_books:
+            self._violate(entry.channel, entry.sequence, f"the book went back from {known.last}")
         known.last = entry.sequence
         if entry.own != entry.told:
             what = f"checksum {entry.told} was told, the book has {entry.own}"
@@ -208,16 +237,41 @@ class Prover:
             if whole != entry.digest:
                 self._violate(entry.channel, entry.sequence, "levels differ from the reference book")
 
+    def _check_book(self, channel: str) -> None:
+        known = self._books.get(channel, _Book())
+        mark = self._truth.book_marks[channel]
+        if known.last is None or known.last < mark:
+            self._violate(channel, known.last or 0, f"the book is not the newest: {mark}")
+
     # States: never backwards, newest at the end
 
     def _take_shown(self, entry: Shown) -> None:
         self.count.states += 1
         place = (entry.channel, entry.key)
-        if entry.sequence < self._newest.get(place, entry.sequence):
-            what = f"{entry.key or 'the value'} went back from {self._newest[place]}"
+        newest = self._newest.get(place, entry.sequence)
+        if entry.sequence < newest and self._keeps_books:
+            self._owed[place] = max(newest, self._owed.get(place, 0))
+        elif entry.sequence < newest:
+            what = f"{entry.key or 'the value'} went back from {newest}"
             self._violate(entry.channel, entry.sequence, what)
+        self._check_owed(entry)
         self._newest[place] = entry.sequence
         self._states[place] = entry
+        told = self._truth.values.get(entry.channel, {}).get(entry.sequence)
+        if told is not None:
+            self.count.states_compared += 1
+            if told != entry.digest:
+                self._violate(entry.channel, entry.sequence, "not what the engine told under this sequence")
+
+    def _check_owed(self, entry: Shown) -> None:
+        """What went back must have come forward again before its channel goes on."""
+        for place, newest in list(self._owed.items()):
+            if place == (entry.channel, entry.key) and entry.sequence >= newest:
+                del self._owed[place]
+            elif place[0] == entry.channel and entry.sequence > newest:
+                del self._owed[place]
+                what = f"{place[1] or 'the value'} went back from {newest} and stayed there"
+                self._violate(entry.channel, entry.sequence, what)
 
     def _check_state(self, mark: StateMark) -> None:
         shown = self._states.get((mark.channel, mark.key))
@@ -267,7 +321,10 @@ def add_up(counts: Iterable[Count]) -> dict[str, int]:
     total: dict[str, int] = {}
     for count in counts:
         for name, value in msgspec.structs.asdict(count).items():
-            if isinstance(value, Mapping):
+            if isinstance(value, Slowness):
+                for case, times in msgspec.structs.asdict(value).items():
+                    total[f"slow_{case}"] = total.get(f"slow_{case}", 0) + times
+            elif isinstance(value, Mapping):
                 for code, times in value.items():
                     total[f"closed_{code}"] = total.get(f"closed_{code}", 0) + times
             else:

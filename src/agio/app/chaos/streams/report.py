@@ -1,8 +1,11 @@
 """What a continuity run has to say for itself."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from agio.app.chaos.streams.proof import Count, Violation
+from agio.app.chaos.streams.slowness import Slowness
 
 
 class StreamRound(msgspec.Struct):
@@ -13,6 +16,10 @@ class StreamRound(msgspec.Struct):
     reached_seconds: float | None
     late: list[str]
     """Who was not there in time."""
+    slow: Slowness
+    """What befell slow readers until then."""
+    unmet: list[str]
+    """Cases of slow readers that did not come about: nothing is proven of them."""
 
 
 class StreamReport(msgspec.Struct):
@@ -33,3 +40,12 @@ class StreamReport(msgspec.Struct):
     journals: str | None
     """Where the journals are, if they were kept: when a promise was broken, or on request."""
     is_clean: bool
+
+
+def find_unmet(rounds: Sequence[StreamRound]) -> list[Violation]:
+    """A proof that never met its case is no proof."""
+    return [
+        Violation(f"round {each.number}", "", 0, f"no reader was {case}: nothing was proven of it")
+        for each in rounds
+        for case in each.unmet
+    ]

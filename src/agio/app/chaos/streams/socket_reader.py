@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from agio.app.chaos.streams.journal import is_book
+from agio.app.chaos.streams.slow_manners import Dawdling, Gulping, Prompt, Stalling
 from agio.app.chaos.streams.subscriber import (
     REPEAT_SECONDS,
     Conversation,
@@ -23,8 +24,6 @@ from agio.app.chaos.streams.subscriber import (
 )
 
 SMALL_BUFFER_BYTES: Final = 4 * 1024
-CYCLE_SECONDS: Final = 40.0
-SLOW_SECONDS: Final = 25.0
 LARGEST_MESSAGE: Final = 16 * 2**20
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 40.0
@@ -37,9 +36,9 @@ class Manner(Enum):
 
     STEADY = "steady"
     SLOW = "slow"
-    """Reads a little for a while, then all of it: closed with 4008 when that takes too long."""
+    """Leaves much unread, then reads it in a trickle: gets newest values only, and is told so."""
     STALLED = "stalled"
-    """Reads, and then not at all for a while."""
+    """Reads, and then not at all until it is closed with 4008."""
     RESTLESS = "restless"
     """Leaves by itself, and returns."""
 
@@ -66,8 +65,25 @@ class SocketReader:
         self._encoding = encoding
         self._manner = manner
         self._random = random.Random(seed)  # noqa: S311
-        self._phase = self._random.uniform(0.0, CYCLE_SECONDS)
-        self._stalls_at = asyncio.get_running_loop().time() + self._random.uniform(2.0, 10.0)
+        self._dawdling = self._choose_dawdling()
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it reads badly on purpose."""
+        return self._manner in {Manner.SLOW, Manner.STALLED}
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether what it was told says what others should have been told."""
+        return self._manner is Manner.STEADY
+
+    def _choose_dawdling(self) -> Dawdling:
+        if self._manner is Manner.SLOW:
+            return Gulping(self._random, lambda: self.notes.slowness)
+        if self._manner is Manner.STALLED:
+            books = [wish.channel for wish in self._wishes if is_book(wish.channel)]
+            return Stalling(self._random, books)
+        return Prompt()
 
     async def run(self) -> None:
         while True:
@@ -78,9 +94,10 @@ class SocketReader:
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        is_small = self._manner in {Manner.SLOW, Manner.STALLED}
         connector = aiohttp.TCPConnector(
-            ssl=self._door.trust, socket_factory=_make_small_socket if is_small else None, force_close=True
+            ssl=self._door.trust,
+            socket_factory=_make_small_socket if self.is_slow else None,
+            force_close=True,
         )
         async with aiohttp.ClientSession(connector=connector) as session:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -99,15 +116,21 @@ class SocketReader:
 
     async def _serve(self, connection: aiohttp.ClientWebSocketResponse) -> None:
         """Read until the connection ends or we leave it."""
-        talk = Conversation(self.notes, self._wishes)
+        talk = Conversation(self.notes, self._wishes, self._find_line(connection))
         leaves_at: float | None = None
         loop = asyncio.get_running_loop()
+
+        async def send(operation: dict[str, object]) -> None:
+            # Whether the server has closed is read, not written.
+            with suppress(*LOSSES):
+                await self._send(connection, operation)
+
         try:
             await self._subscribe(connection, talk, [wish.channel for wish in self._wishes])
             while True:
                 message = await connection.receive(SILENCE_SECONDS)
                 if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-                    self.notes.write(closed(connection.close_code or LOST, str(message.extra or "")))
+                    self.notes.write(closed(_read_code(connection, message), str(message.extra or "")))
                     return
                 talk.take(self._decode(message.data))
                 if talk.again:
@@ -121,7 +144,8 @@ class SocketReader:
                 if leaves_at is not None and loop.time() >= leaves_at:
                     self.notes.write(closed(1000, "left", is_ours=True))
                     return
-                await self._dawdle(connection)
+                if talk.is_answered:
+                    await self._dawdling.dawdle(send, lambda: self.is_calm)
         except LOSSES as error:
             self.notes.write(closed(connection.close_code or LOST, repr(error)))
             raise
@@ -131,28 +155,13 @@ class SocketReader:
             return float("inf")
         return asyncio.get_running_loop().time() + self._random.uniform(1.0, 8.0)
 
-    async def _dawdle(self, connection: aiohttp.ClientWebSocketResponse) -> None:
-        """Be as bad a reader as this one is: ask for more than is read."""
-        if self.is_calm:
-            return
-        now = asyncio.get_running_loop().time()
-        if self._manner is Manner.SLOW and (now + self._phase) % CYCLE_SECONDS < SLOW_SECONDS:
-            await self._resync(connection)
-            await asyncio.sleep(0.5)
-        elif self._manner is Manner.STALLED and now >= self._stalls_at:
-            await self._stall(connection, now + self._random.uniform(10.0, 35.0))
-            self._stalls_at = asyncio.get_running_loop().time() + self._random.uniform(5.0, 25.0)
-
-    async def _stall(self, connection: aiohttp.ClientWebSocketResponse, until: float) -> None:
-        while not self.is_calm and asyncio.get_running_loop().time() < until:
-            await self._resync(connection)
-            await asyncio.sleep(0.25)
-
-    async def _resync(self, connection: aiohttp.ClientWebSocketResponse) -> None:
-        if books := [wish.channel for wish in self._wishes if is_book(wish.channel)]:
-            # Whether the server has closed is read, not written.
-            with suppress(*LOSSES):
-                await self._send(connection, {"op": "resync", "ch": books})
+    def _find_line(self, connection: aiohttp.ClientWebSocketResponse) -> str:
+        """The gateway behind it, where skips can be judged: no tier, no snapshots that we ask for."""
+        is_raw = all(wish.tier == "raw" for wish in self._wishes)
+        if self._manner is Manner.STALLED or not is_raw:
+            return ""
+        own = connection.get_extra_info("sockname")
+        return self._door.lines.get(own[1], "") if isinstance(own, tuple) else ""
 
     async def _subscribe(
         self, connection: aiohttp.ClientWebSocketResponse, talk: Conversation, channels: Sequence[str]
@@ -169,6 +178,13 @@ class SocketReader:
 
     def _decode(self, data: str | bytes) -> object:
         return msgspec.json.decode(data) if isinstance(data, str) else msgspec.msgpack.decode(data)
+
+
+def _read_code(connection: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage) -> int:
+    """What the server said; the connection forgets it when our answer does not get through any more."""
+    if message.type is aiohttp.WSMsgType.CLOSE and isinstance(message.data, int):
+        return message.data
+    return connection.close_code or LOST
 
 
 def _make_small_socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -29,6 +29,7 @@ from agio.app.chaos.streams.journal import (
 )
 from agio.app.chaos.streams.proof import StateMark, Truth
 from agio.app.chaos.streams.reader_book import ReaderBook
+from agio.app.chaos.streams.slowness import Slowness, SlownessWatch
 
 REPEAT_SECONDS: Final = 0.5
 
@@ -49,6 +50,8 @@ class Door(msgspec.Struct, frozen=True):
     api_key: str
     trust: ssl.SSLContext
     ca_file: str
+    lines: Mapping[int, str] = {}
+    """By our port: which node a connection came to."""
 
     @property
     def url(self) -> str:
@@ -63,10 +66,18 @@ class Notes:
         self._positions: dict[str, tuple[str, int]] = {}
         self._shown: dict[tuple[str, str], Shown] = {}
         self._books: dict[str, ReaderBook] = {}
+        self._booked_at: dict[str, int] = {}
         self._wanted: set[str] = set()
+        self._watch = SlownessWatch()
 
     def write(self, entry: Entry) -> None:
         self._journal.write(entry)
+        self._watch.take(entry)
+
+    @property
+    def slowness(self) -> Slowness:
+        """What befell it, so far, for being slow."""
+        return msgspec.structs.replace(self._watch.seen)
 
     @property
     def path(self) -> Path:
@@ -102,6 +113,9 @@ class Notes:
             position = self._positions.get(channel)
             if channel in self._wanted and (position is None or position[0] != mark[0] or position < mark):
                 return False
+        for channel, sequence in truth.book_marks.items():
+            if channel in self._wanted and self._booked_at.get(channel, 0) < sequence:
+                return False
         return all(self._has_come(mark) for mark in truth.state_marks if mark.channel in self._wanted)
 
     def _has_come(self, mark: StateMark) -> bool:
@@ -120,6 +134,7 @@ class Notes:
             book.change(levels.bids, levels.asks)
         previous = None if is_snapshot else push.p if push.p is not None else -1
         told = push.crc if push.crc is not None else -1
+        self._booked_at[channel] = push.q
         self.write(Booked(channel, push.q, previous, told, book.checksum(), book.digest()))
 
 
@@ -143,7 +158,7 @@ class WirePush(msgspec.Struct):
 class Conversation:
     """One connection of a subscriber that speaks the wire protocol by itself: what each message means."""
 
-    def __init__(self, notes: Notes, wishes: Sequence[Wish]) -> None:
+    def __init__(self, notes: Notes, wishes: Sequence[Wish], line: str = "") -> None:
         self._notes = notes
         self._wishes = {wish.channel: wish for wish in wishes}
         self._channels: dict[int, tuple[str, str]] = {}
@@ -156,7 +171,7 @@ class Conversation:
         """Channels to be asked for once more."""
         self.verdict: tuple[int, str] | None = None
         """SSE: the code and reason of the last event."""
-        notes.write(Opened(time.monotonic()))
+        notes.write(Opened(time.monotonic(), line=line))
 
     def request(self, channel: str) -> dict[str, object]:
         """The entry of a `sub`, from where we are."""
@@ -182,6 +197,8 @@ class Conversation:
             self._take_one(each)
 
     def _take_one(self, message: Mapping[str, object]) -> None:
+        if "unsubs" in message or "resyncs" in message:
+            return
         operation = message.get("op", "")
         if operation == "snap" or (operation == "" and "subs" not in message):
             push = msgspec.convert(message, WirePush)
