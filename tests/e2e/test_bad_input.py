@@ -273,7 +273,7 @@ class TestLists:
             ("/api/orders?limit=1&limit=2", "invalid_request"),
             ("/api/market/ACME-USD/trades?start=yesterday", "invalid_request"),
             ("/api/market/ACME-USD/trades?after_seq=-1", "invalid_request"),
-            ("/api/market/ACME-USD/bars?interval=7m", "invalid_request"),
+            ("/api/market/ACME-USD/bars?interval=7x", "invalid_request"),
             ("/api/market/ACME-USD/book?depth=0", "invalid_request"),
             (f"/api/portfolios/{ours.ids['portfolio_id']}/analytics?rf=NaN", "invalid_query"),
             (

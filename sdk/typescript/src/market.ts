@@ -44,7 +44,7 @@ export interface PastQuote {
   readonly venue_time: Instant;
 }
 
-/** A candle of any interval, such as 5m, 4h, 1d. */
+/** A candle of any interval, such as 250ms, 5m, 4h, 1d, 2w, 3mo. */
 export interface PastBar extends Omit<Bar, "interval"> {
   readonly interval: string;
 }

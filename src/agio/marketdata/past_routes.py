@@ -14,6 +14,7 @@ from agio.marketdata.rendering import BarView
 from agio.marketdata.schemas import PastQuote, TradeView
 from agio.marketdata.ticks.batches import Kind
 from agio.marketdata.ticks.exports import MAX_ROWS, ExportFormat, stream_file
+from agio.marketdata.ticks.intervals import INTERVAL_RULE
 
 CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -43,8 +44,12 @@ Start = Annotated[str | None, Parameter(description="Venue time from which, RFC 
 End = Annotated[str | None, Parameter(description="Venue time before which, RFC 3339")]
 Zone = Annotated[
     str | None,
-    Parameter(description="IANA name; bars longer than an hour begin at its wall clock. The calendar's"),
+    Parameter(
+        description="IANA name: where days begin, for bars that are longer than an hour or do not divide"
+        " a day; by default that of the instrument's calendar"
+    ),
 ]
+BarWidth = Annotated[str, Parameter(description=f"How long a bar is: {INTERVAL_RULE}")]
 
 
 class NotAcceptable(Problem):
@@ -100,7 +105,7 @@ def build_past_routes(past: PastService) -> list[HTTPRouteHandler]:
     async def list_bars(
         request: AnyRequest,
         symbol: str,
-        interval: str = "1m",
+        interval: BarWidth = "1m",
         time_zone: Zone = None,
         limit: Limit = None,
         cursor: Cursor = None,
@@ -127,7 +132,7 @@ def build_past_routes(past: PastService) -> list[HTTPRouteHandler]:
 
 _VARY: Final = {"Vary": "Accept"}
 _MEDIA_TYPES: Final[dict[ExportFormat, str]] = {
-    "csv": f"{CSV}; charset=utf-8; header=present",
+    "csv": f"{CSV}; header=present",
     "parquet": PARQUET,
 }
 

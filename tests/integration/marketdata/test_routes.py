@@ -204,7 +204,7 @@ class TestBars:
         assert (starts, page["next_cursor"]) == (["08", "09", "10"], None)
 
     async def test_an_unknown_interval_is_422(self, client: httpx.AsyncClient) -> None:
-        assert (await get(client, "/market/BTC-USD/bars", 422, interval="7m"))["field"] == "interval"
+        assert (await get(client, "/market/BTC-USD/bars", 422, interval="7x"))["field"] == "interval"
 
 
 class TestQuoteAndBook:

@@ -95,7 +95,8 @@ class Market(Verbs):
     ) -> Table[Bar]:
         """Candles, ascending; without `start` the newest page of them, the one in progress last.
 
-        `interval` is anything from 1s to 1d that divides a day; `time_zone` says where longer ones begin.
+        `interval` is any number of ms, s, m or h up to a day, d, w, mo that divide a year, or 1y: `250ms`,
+        `7s`, `4h`, `2w`, `3mo`. `time_zone` says where days begin, and all that is counted from them.
         """
         query = {**_span(start, end), "interval": interval, "time_zone": time_zone, "limit": page_size}
         return self._table(f"{_of(symbol)}/bars", Bar, query)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from agio.marketdata.ticks.intervals import PART_NS, BarInterval
+from agio.marketdata.ticks.intervals import BarInterval
 from agio.marketdata.ticks.sources import TickSpan, TradeSource
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def fold_candles(
     ticks = f"({source.select(span)}) as ticks"
     corrections = source.corrections(cursor)
     is_fixed = interval.is_fixed
-    width_ns = interval.width_ns if is_fixed else PART_NS
+    edges = np.array(() if is_fixed else interval.edges(first_ns, end_ns), dtype=np.int64)
+    # Folded first by the widest parts of which every bar is made.
+    width_ns = interval.width_ns if is_fixed else int(np.gcd.reduce(edges))
     rewound = source.rewound()
     if corrections:
         _register_corrections(cursor, corrections)
@@ -100,7 +102,7 @@ def fold_candles(
     # Almost always all came in order, and half of the columns are not needed.
     bars = _BARS if late is not None or corrections or with_ends else _PLAIN_BARS
     if not is_fixed:
-        cursor.register("edges", {"edge_ns": np.array(interval.edges(first_ns, end_ns), dtype=np.int64)})
+        cursor.register("edges", {"edge_ns": edges})
     try:
         return _run(cursor, bars, names, touches, is_fixed=is_fixed)
     finally:

@@ -5,6 +5,7 @@ this folds them again from all trades that count, as a new revision.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -145,7 +146,7 @@ def _bar(symbol: str, interval: Interval, row: CandleRow, running: Bar) -> Bar:
         low,
         close,
         volume,
-        notional,
+        Decimal(notional),
         trades,
         running.first_ns if first_ns is None else first_ns,
         running.last_ns,

@@ -157,6 +157,7 @@ class TestAccept:
         answer = await fetch(ticks, "/BTC-USD/trades", accept)
 
         assert answer.headers["Content-Type"].startswith(form)
+        assert answer.headers["Content-Type"].count("charset") == (form == "text/csv")
         assert answer.headers["Vary"] == "Accept"
 
     @pytest.mark.parametrize("accept", ["image/png", "text/csv;q=0", "text/csv;q=nan", "," * 5000, "\xff"])
