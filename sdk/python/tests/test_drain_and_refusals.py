@@ -1,11 +1,14 @@
 """Drains, refusals, lost requests: what a server asks of its clients, scripted."""
 
 import asyncio
+import ssl
+from typing import Any
 
+import aiohttp
 import pytest
-from sdk.python.tests.script import Peer, refusal, sequences, streaming
+from sdk.python.tests.script import QUICK, Peer, refusal, sequences, streaming
 
-from agio_sdk import ChannelRefused, StreamClosed
+from agio_sdk import Agio, ChannelRefused, StreamClosed
 
 
 class TestDrain:
@@ -209,3 +212,26 @@ class TestRefusals:
             assert (closed.value.code, closed.value.reason) == (code, "go away")
             with pytest.raises(StreamClosed):
                 await stream.subscribe("trades:Y")
+
+
+class TestCertificate:
+    """One that is not trusted does not become right by being tried again."""
+
+    @pytest.fixture(autouse=True)
+    def untrusted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def refuse(*_: object, **__: object) -> Any:
+            fault = ssl.SSLCertVerificationError(1, "self-signed certificate in certificate chain")
+            raise aiohttp.ClientConnectorCertificateError(None, fault)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", refuse)
+        monkeypatch.setattr(aiohttp.ClientSession, "get", refuse)
+
+    async def test_a_stream_ends_with_its_fault(self) -> None:
+        async with streaming() as stream:
+            with pytest.raises(StreamClosed, match=r"not trusted .*self-signed.*3 times in a row"):
+                await stream.subscribe("trades:X")
+
+    async def test_server_sent_events_end_with_its_fault(self) -> None:
+        async with Agio("http://localhost:1", "key", pace=QUICK) as agio, agio.events("trades:X") as events:
+            with pytest.raises(StreamClosed, match=r"not trusted .*self-signed"):
+                await anext(aiter(events))

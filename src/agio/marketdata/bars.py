@@ -5,6 +5,7 @@ trade that came first (open) and last (close). So any split of the trades into b
 """
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -13,6 +14,11 @@ from agio.kernel.money import format_decimal
 from agio.marketdata.events import INTERVAL_NS, INTERVALS, Bar, Interval, Trade
 
 VWAP_EXTRA_DIGITS: Final = 4
+MAX_VOLUME: Final = 2**63 - 1
+
+
+class TooMuchVolume(ValueError):
+    """A bar whose volume does not fit 64 bits."""
 
 
 class Candle(msgspec.Struct, frozen=True):
@@ -43,7 +49,7 @@ class Folded(msgspec.Struct, frozen=True):
 
 
 def fold_trades(symbol: str, open_bars: Iterable[Bar], trades: Sequence[Trade]) -> Folded:
-    """Add trades, in order of sequence, to the bars in progress."""
+    """Add trades, in order of sequence, to the bars in progress. Raises TooMuchVolume."""
     current = {bar.interval: bar for bar in open_bars}
     finished: list[Bar] = []
     late: dict[tuple[Interval, int], Bar] = {}
@@ -59,6 +65,8 @@ def fold_trades(symbol: str, open_bars: Iterable[Bar], trades: Sequence[Trade]) 
                 current[interval] = merge(running, part)
             else:
                 _merge_late(finished, late, part)
+    if any(bar.volume > MAX_VOLUME for bar in (*current.values(), *finished, *late.values())):
+        raise TooMuchVolume(f"a bar of {symbol} would have more volume than 64 bits can hold")
     return Folded(tuple(current.values()), tuple(finished), tuple(late.values()))
 
 
@@ -104,7 +112,7 @@ def merge(earlier: Bar, later: Bar) -> Bar:
         min(earlier.low, later.low),
         closes.close,
         earlier.volume + later.volume,
-        earlier.notional + later.notional,
+        Decimal(int(earlier.notional) + int(later.notional)),
         earlier.trades + later.trades,
         opens.first_ns,
         closes.last_ns,
@@ -115,7 +123,7 @@ def merge(earlier: Bar, later: Bar) -> Bar:
 
 def vwap_text(bar: Bar | Candle, price_scale: int) -> str:
     """Notional / volume, rounded half up at four decimals more than a price has."""
-    scaled, volume = bar.notional * 10**VWAP_EXTRA_DIGITS, bar.volume
+    scaled, volume = int(bar.notional) * 10**VWAP_EXTRA_DIGITS, bar.volume
     return format_decimal((2 * scaled + volume) // (2 * volume), price_scale + VWAP_EXTRA_DIGITS)
 
 
@@ -144,7 +152,7 @@ def _bar_of(symbol: str, interval: Interval, start_ns: int, trades: Sequence[Tra
         low,
         closes.price,
         volume,
-        notional,
+        Decimal(notional),
         len(trades),
         opens.venue_time_ns,
         closes.venue_time_ns,

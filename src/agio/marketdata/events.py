@@ -5,6 +5,7 @@ before they are told; a batch may be told a second time after a crash, so drop e
 read the table when a `seq` is missing. Everything else here is state: the newest value counts.
 """
 
+from decimal import Decimal
 from typing import Final, Literal
 
 import msgspec
@@ -139,7 +140,8 @@ class BookDelta(msgspec.Struct, frozen=True, array_like=True):
 class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Open, high, low, close, volume of the trades with `start_ns <= venue time < start_ns + interval`.
 
-    `notional` is the sum of price x size, so VWAP = notional / volume at the price scale. `revision` counts
+    `notional` is the sum of price x size, so VWAP = notional / volume at the price scale; it is whole, and
+    a Decimal because messages have no integers of more than 64 bits. `revision` counts
     how often late trades changed the bar after it was final. `first_ns` and `last_ns` are the venue times
     of the trades behind `open` and `close`.
     """
@@ -152,7 +154,7 @@ class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False):
     low: int
     close: int
     volume: int
-    notional: int
+    notional: Decimal
     trades: int
     first_ns: int
     last_ns: int

@@ -74,7 +74,7 @@ class MarketView:
     def venues(self) -> list[VenueStatus]:
         """Each venue that an engine knows; stale when its engine is silent."""
         states = {
-            venue: "stale" if one.state == "live" and self._is_silent(venue) else one.state
+            venue: "stale" if one.state == "live" and self.is_silent(venue) else one.state
             for venue, one in self._venues.items()
         }
         states |= {one.source: one.state for one in self.feeds()}
@@ -108,11 +108,12 @@ class MarketView:
         now = self._clock.monotonic()
         for one in msgspec.msgpack.decode(payload, type=MarketStatus).venues:
             # An engine that handed its venue over still calls it stale: who says live is right.
-            if one.state != "stale" or self._is_silent(one.venue):
+            if one.state != "stale" or self.is_silent(one.venue):
                 self._venues[one.venue] = one
                 self._venue_heard_at[one.venue] = now
 
-    def _is_silent(self, venue: str) -> bool:
+    def is_silent(self, venue: str) -> bool:
+        """Nobody tells of the venue: what was heard of it last may be long past."""
         heard_at = self._venue_heard_at.get(venue, float("-inf"))
         return self._clock.monotonic() - heard_at > STALE_SECONDS
 

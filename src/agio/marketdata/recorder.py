@@ -10,7 +10,7 @@ import structlog
 from agio.kernel.problem import Unavailable
 from agio.marketdata import store, trade_store
 from agio.marketdata.api import Fence, Recorded, StaleWriter
-from agio.marketdata.bars import fold_trades
+from agio.marketdata.bars import TooMuchVolume, fold_trades
 from agio.marketdata.events import (
     CANCELS,
     INTERVAL_NS,
@@ -33,7 +33,9 @@ LAST_BACKOFF_SECONDS = 2.0
 MAX_FAULTS = 5
 """Failures that no outage explains, after which a write is given up."""
 _LEASE_LOST = "AG001"
-_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
+UNSTORABLE = (psycopg.DataError, TooMuchVolume)
+"""What a write raises for the sake of its trades: others can still be written."""
+_REFUSALS = (*UNSTORABLE, psycopg.IntegrityError, psycopg.ProgrammingError)
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable, OSError)
 
 

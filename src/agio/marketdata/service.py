@@ -77,7 +77,11 @@ class MarketDataService:
     async def quote(self, symbol: str) -> SymbolQuote:
         """Raises NoMarketData where none was told, MarketDataUnavailable without an engine."""
         instrument = await self._instruments.instrument(symbol)
-        quote: Quote | None = self._view.quote_seen(symbol) or (await self._snapshot(symbol)).quote
+        quote: Quote | None = None
+        if not self._view.is_silent(instrument.venue):
+            quote = self._view.quote_seen(symbol)
+        if quote is None:
+            quote = (await self._snapshot(symbol)).quote
         if quote is None:
             raise NoMarketData(f"no quote has been published for {symbol}")
         return SymbolQuote.of(quote, instrument)

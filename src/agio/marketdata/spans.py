@@ -19,12 +19,14 @@ def read_time(text: str | None, field: str) -> int | None:
     if text is None:
         return None
     try:
-        instant = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text.upper())
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
+        hint = "; in a URL, + is written %2B" if " " in text else ""
         raise InvalidRequest(
-            f"{field} must be a time with its zone, such as 2013-09-01T17:00:00Z", extra={"field": field}
+            f"{field} must be a time with its zone, such as 2013-09-01T17:00:00Z{hint}",
+            extra={"field": field},
         )
     return max(-MAX_NS, min(MAX_NS, to_micros(instant) * 1000))
 

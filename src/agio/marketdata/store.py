@@ -187,7 +187,7 @@ async def latest_trade(tx: Transaction, symbol: str) -> LastTrade | None:
 
 
 _BAR: LiteralString = (
-    "symbol, interval, start_ns, open, high, low, close, volume, notional::bigint as notional, trades,"
+    "symbol, interval, start_ns, open, high, low, close, volume, notional, trades,"
     " first_ns, last_ns, revision, true as is_final"
 )
 

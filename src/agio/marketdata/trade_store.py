@@ -72,7 +72,7 @@ async def save_bars(tx: Transaction, symbol: str, folded: Folded) -> tuple[Bar, 
         " volume = b.volume + excluded.volume, notional = b.notional + excluded.notional,"
         " trades = b.trades + excluded.trades, first_ns = least(b.first_ns, excluded.first_ns),"
         " last_ns = greatest(b.last_ns, excluded.last_ns), revision = b.revision + 1 returning *)"
-        " select symbol, interval, start_ns, open, high, low, close, volume, notional::bigint as notional,"
+        " select symbol, interval, start_ns, open, high, low, close, volume, notional,"
         " trades, first_ns, last_ns, revision, true as is_final from saved where revision > 0",
         [symbol, *(_array(column) for column in zip(*rows, strict=True))],
     )

@@ -3,13 +3,17 @@ import asyncio
 import msgspec
 import psycopg
 import pytest
+from tests.integration.marketdata.feeds.world import eventually
 from tests.integration.marketdata.world import ApiNode, Engine, bars_differ_from_trades, stored_trades
 
+from agio.marketdata import store
 from agio.marketdata.api import Fence, StaleWriter, Trade, TradeBatch
-from agio.marketdata.events import trades_subject
+from agio.marketdata.events import encode, trades_subject
 from agio.marketdata.history import TradeTable
 from agio.marketdata.jobs import Sweeper
 from agio.marketdata.settings import MarketDataSettings
+from agio.marketdata.spans import MAX_NS
+from agio.marketdata.store import BarQuery
 from agio.platform.bus import Bus
 from agio.platform.clock import SystemClock
 from agio.platform.db import Database
@@ -79,6 +83,24 @@ class TestAppend:
 
         assert revisions == [(5 * SECOND, 2), (6 * SECOND, 1)]
         assert await bars_differ_from_trades(engine_database, "BTC-USD") == 0
+
+    async def test_price_times_size_may_need_more_than_64_bits(
+        self, engine_database: Database, bus: Bus
+    ) -> None:
+        """As at a venue that counts prices and sizes in eight decimals."""
+        large = [Trade(n * SECOND // 2, 60_000 * 10**8, 10**10 + n) for n in range(250)]
+        async with Engine(engine_database, bus) as engine:
+            await engine.recorder.append("BTC-USD", large)
+            await engine.recorder.append("BTC-USD", [Trade(5 * SECOND, 61_000 * 10**8, 10**10)])
+            async with engine_database.transaction() as tx:
+                bars = await store.read_newest_bars(tx, BarQuery("BTC-USD", "1m", 10, 0, MAX_NS))
+                open_bars = await store.read_open_bars(tx, "BTC-USD")
+            await eventually(lambda: bool(engine.publisher.snapshot("BTC-USD").bars))
+            assert encode(engine.publisher.snapshot("BTC-USD"))
+
+        assert await bars_differ_from_trades(engine_database, "BTC-USD") == 0
+        told = sum(bar.notional for bar in (*bars, *(bar for bar in open_bars if bar.interval == "1m")))
+        assert told == sum(one.price * one.size for one in large) + 61_000 * 10**18
 
     async def test_concurrent_writers_share_one_sequence(self, engine_database: Database, bus: Bus) -> None:
         async with Engine(engine_database, bus) as engine:

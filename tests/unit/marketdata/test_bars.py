@@ -1,9 +1,11 @@
 from itertools import pairwise
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agio.marketdata.bars import fold_trades, merge, partial_bars, vwap_text
+from agio.marketdata.bars import MAX_VOLUME, TooMuchVolume, fold_trades, merge, partial_bars, vwap_text
 from agio.marketdata.events import INTERVAL_NS, INTERVALS, Bar, Interval, Trade
 
 SECOND = INTERVAL_NS["1s"]
@@ -87,6 +89,23 @@ class TestFoldTrades:
         assert [(bar.interval, bar.start_ns, bar.volume) for bar in folded.late] == [("1s", SECOND, 4)]
         minute = next(bar for bar in folded.open_bars if bar.interval == "1m")
         assert (minute.open, minute.close, minute.volume) == (90, 100, 5)
+
+    def test_price_times_size_may_need_more_than_64_bits(self) -> None:
+        """A coin at a price and a size of eight decimals each, as Binance tells them."""
+        bitcoins = [Trade(1, 60_000 * 10**8, 10**8 * 10**6 + n) for n in range(2)]
+        open_bars = fold_trades("X", fold_trades("X", (), bitcoins[:1]).open_bars, bitcoins[1:]).open_bars
+
+        read = msgspec.msgpack.decode(msgspec.msgpack.encode(open_bars), type=tuple[Bar, ...])
+
+        assert read == open_bars
+        assert [bar.notional for bar in read] == [sum(one.price * one.size for one in bitcoins)] * 2
+        assert vwap_text(read[0], 8) == "60000.000000000000"
+
+    def test_a_volume_of_more_than_64_bits_is_refused(self) -> None:
+        most = fold_trades("X", (), [Trade(0, 1, MAX_VOLUME)]).open_bars
+
+        with pytest.raises(TooMuchVolume):
+            fold_trades("X", most, [Trade(0, 1, 1)])
 
 
 class TestVwapText:

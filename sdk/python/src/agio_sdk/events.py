@@ -99,6 +99,10 @@ class EventReader:
                             self.last_event_id = event.id
             except _Refused as refused:
                 verdict = refused.verdict
+            except aiohttp.ClientConnectorCertificateError as error:
+                self._breaker.failed()
+                reason = f"the server's certificate is not trusted ({error.certificate_error})"
+                verdict = Verdict(LOST, reason, self._breaker.is_open, 0.0)
             except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, ValueError):
                 verdict = judge(LOST)
             if verdict.is_final:

@@ -23,7 +23,16 @@ class HandshakeRefused(AgioError):
     def __init__(self, status: int, retry_after_seconds: float = 0.0) -> None:
         super().__init__(f"the server refused the stream with HTTP {status}")
         self.status = status
+        self.reason = f"refused with HTTP {status}"
         self.retry_after_seconds = retry_after_seconds
+
+
+class CertificateRefused(HandshakeRefused):
+    """The server's certificate cannot be verified; the upgrade was not asked for."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(LOST)
+        self.reason = f"the server's certificate is not trusted ({fault})"
 
 
 class SocketEnded(AgioError):
@@ -75,6 +84,8 @@ class Socket:
         except aiohttp.WSServerHandshakeError as error:
             after = error.headers.get("Retry-After", "") if error.headers is not None else ""
             raise HandshakeRefused(error.status, float(after) if after.isdigit() else 0.0) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise CertificateRefused(str(error.certificate_error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise SocketEnded(LOST, f"cannot connect: {type(error).__name__}") from error
         return cls(socket)

@@ -16,7 +16,7 @@ from agio_sdk.dispatch import Dispatcher
 from agio_sdk.errors import AgioError, StreamClosed
 from agio_sdk.gaps import OnGap
 from agio_sdk.pace import Pace
-from agio_sdk.socket import Encoding, HandshakeRefused, Socket, SocketEnded
+from agio_sdk.socket import CertificateRefused, Encoding, HandshakeRefused, Socket, SocketEnded
 from agio_sdk.states import OnState, StateChange, StateFeed, StreamState, log
 from agio_sdk.subscription import Subscription
 from agio_sdk.verdicts import Verdict, judge
@@ -242,9 +242,9 @@ class Stream:
             subscription.fail(error)
 
     def _judge_handshake(self, refusal: HandshakeRefused) -> Verdict:
-        if refusal.status in PROBABLY_FOR_GOOD:
+        if isinstance(refusal, CertificateRefused) or refusal.status in PROBABLY_FOR_GOOD:
             self._breaker.failed()
-        reason = f"refused with HTTP {refusal.status}"
+        reason = refusal.reason
         if self._breaker.is_open:
             reason += f", {self._pace.refusals} times in a row"
         return Verdict(refusal.status, reason, self._breaker.is_open, refusal.retry_after_seconds)

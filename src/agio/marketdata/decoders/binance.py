@@ -13,7 +13,7 @@ import msgspec
 
 from agio.marketdata.books.continuity import Doubted, VenueBook, VenueBooks
 from agio.marketdata.decoders.decoder import BadFrame, Decoder, Market, is_symbol
-from agio.marketdata.decoders.numbers import decimal_step
+from agio.marketdata.decoders.numbers import decimal_step, instant_ns
 from agio.marketdata.normalised import (
     BookChange,
     BookSnapshot,
@@ -217,7 +217,7 @@ def _depth(market: Market, body: msgspec.Raw, received_ns: int) -> BookUpdate:
         raise BadFrame("shape", f"updates {depth.first} to {depth.last}")
     return BookUpdate(
         market.symbol,
-        depth.time_ms * 1_000_000,
+        instant_ns(depth.time_ms * 1_000_000),
         received_ns,
         depth.last,
         _levels(market, "bid", depth.bids) + _levels(market, "ask", depth.asks),
@@ -236,7 +236,7 @@ def _trade(market: Market, body: msgspec.Raw, received_ns: int) -> Trade:
     number = trade.trade_id if trade.trade_id is not None else trade.aggregate_id
     return Trade(
         market.symbol,
-        trade.time_ms * 1_000_000,
+        instant_ns(trade.time_ms * 1_000_000),
         received_ns,
         number,
         market.price(trade.price),

@@ -34,7 +34,7 @@ from agio.marketdata.normalised import (
 VENUE: Final = "BITFINEX"
 MAX_CHANNELS: Final = 1000
 MAX_ORDERS: Final = 1_000_000
-MAX_FILE: Final = 512 * 1024**2
+MAX_FILE: Final = 64 * 1024**2
 
 _MILLISECOND_NS: Final = 10**6
 _MAX_MILLISECONDS: Final = 2**63 // _MILLISECOND_NS

@@ -14,7 +14,7 @@ import msgspec
 
 from agio.marketdata.books.continuity import Doubted, VenueBook, VenueBooks
 from agio.marketdata.decoders.decoder import BadFrame, Decoder, Market, is_symbol
-from agio.marketdata.decoders.numbers import MAX_DIGITS, Step
+from agio.marketdata.decoders.numbers import MAX_DIGITS, Step, instant_ns
 from agio.marketdata.normalised import (
     Aggressor,
     BookChange,
@@ -271,7 +271,7 @@ def _changes(market: Market, side: Side, levels: list[tuple[str, str]]) -> tuple
 
 
 def _ns(microtimestamp: str) -> int:
-    return _MICROSECONDS.read(microtimestamp)
+    return instant_ns(_MICROSECONDS.read(microtimestamp))
 
 
 class BitstampBook(VenueBook):

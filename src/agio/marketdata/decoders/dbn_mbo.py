@@ -13,8 +13,10 @@ from typing import BinaryIO, Final
 from databento_dbn import UNDEF_PRICE, Action, MBOMsg, Metadata
 from databento_dbn import Side as DbnSide
 
+from agio.marketdata.books.l3 import MAX_ORDERS
 from agio.marketdata.decoders.dbn_frames import MAX_BYTES, Framed
 from agio.marketdata.decoders.lines import TimeOrder
+from agio.marketdata.decoders.numbers import LAST_NS
 from agio.marketdata.findings import Finding, FindingCode
 from agio.marketdata.normalised import Aggressor, Instrument, OrderEvent, OrderKind, Side, Trade
 
@@ -86,7 +88,7 @@ def _numbers(metadata: Metadata) -> dict[int, str]:
         int(interval["symbol"]): raw_symbol
         for raw_symbol, intervals in metadata.mappings.items()
         for interval in intervals
-        if str(interval["symbol"]).isdigit()
+        if str(interval["symbol"]).isdecimal()
     }
 
 
@@ -102,12 +104,15 @@ class _Orders:
 
     def read(self, record: MBOMsg) -> list[MboMessage]:
         """The messages of a record, in order; raises _Fault."""
+        if max(record.ts_event, record.ts_recv) > LAST_NS:
+            raise _Fault("number", "there is no time")
         action, is_last = record.action, bool(record.flags & _LAST)
         messages: list[MboMessage] = []
         if action == Action.TRADE:
             messages = [self._trade(record)]
         elif action == Action.FILL:
-            self._filled[record.order_id] = self._filled.get(record.order_id, 0) + record.size
+            if record.order_id in self._resting:
+                self._filled[record.order_id] = self._filled.get(record.order_id, 0) + record.size
         elif action == Action.CLEAR:
             self._resting.clear()
             messages = [self._event(record, "clear", "bid", 0, 0, is_last)]
@@ -124,6 +129,8 @@ class _Orders:
         order_id, size, price = record.order_id, self._size(record), self._price(record)
         held = self._resting.get(order_id, 0)
         executed = min(self._filled.pop(order_id, 0), held)
+        if record.action in (Action.ADD, Action.MODIFY) and len(self._resting) >= MAX_ORDERS:
+            raise _Fault("too_many_orders", f"more than {MAX_ORDERS} orders rest")
         if record.action == Action.ADD:
             self._resting[order_id] = size
             yield self._event(record, "add", side, price, size, is_last)

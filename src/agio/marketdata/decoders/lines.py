@@ -121,6 +121,14 @@ def plain_number(text: str) -> str:
     return format(Decimal(text), "f")
 
 
+def plain_text(field: bytes, what: str) -> str:
+    """Text without control characters, which the database would refuse; raises BadLine."""
+    text = field.decode("utf-8", "replace")
+    if not text.isprintable() or "\ufffd" in text:
+        raise BadLine("shape", f"{what} is no plain text: {_shown(field)}")
+    return text
+
+
 def whole_number(field: bytes, what: str) -> int:
     """A non-negative integer of at most 19 digits; raises BadLine."""
     if not field.isdigit() or len(field) > _MAX_INTEGER:

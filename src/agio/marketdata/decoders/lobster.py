@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 from agio.kernel.time import to_micros
+from agio.marketdata.books.l3 import MAX_ORDERS
 from agio.marketdata.decoders.lines import BadLine, LineLimits, TimeOrder, read_fields, whole_number
 from agio.marketdata.decoders.numbers import Step
 from agio.marketdata.findings import Finding
@@ -107,6 +108,8 @@ class LobsterReader:
         what: OrderKind = "add" if kind == b"1" else "execute" if kind == b"4" else "delete"
         told = size
         if what == "add":
+            if len(self._resting) >= MAX_ORDERS:
+                raise BadLine("too_many_orders", f"more than {MAX_ORDERS} orders rest")
             self._resting[order_id] = size
         elif order_id in self._resting:
             left = self._resting[order_id] - size

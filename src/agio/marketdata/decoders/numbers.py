@@ -7,6 +7,8 @@ from typing import Final
 
 MAX_DIGITS: Final = 38
 """As many as the ledger's amounts have; a longer number is a fault of the venue or of the line."""
+LAST_NS: Final = 2**63 - 1
+"""The last instant that 64 bits of nanoseconds can hold, in 2262."""
 
 _SHOWN: Final = 40
 _POWERS: Final[tuple[int, ...]] = tuple(int(10**exponent) for exponent in range(2 * MAX_DIGITS + 1))
@@ -76,14 +78,21 @@ def decimal_step(decimals: int) -> Decimal:
     return Decimal(1).scaleb(-decimals)
 
 
+def instant_ns(nanoseconds: int) -> int:
+    """The same number, if it is an instant from 1970 on that 64 bits can hold. Raises BadNumber."""
+    if not 0 <= nanoseconds <= LAST_NS:
+        raise BadNumber("a time before 1970, or too far away for nanoseconds of 64 bits")
+    return nanoseconds
+
+
 def seconds_to_ns(text: str) -> int:
     """Nanoseconds of `1618678145.920470`: seconds since 1970 with at most 9 decimals."""
-    return _SECONDS.read(text)
+    return instant_ns(_SECONDS.read(text))
 
 
 def milliseconds_to_ns(text: str) -> int:
     """Nanoseconds of `1652459223003`: milliseconds since 1970 as text."""
-    return _MILLISECONDS.read(text)
+    return instant_ns(_MILLISECONDS.read(text))
 
 
 _SECONDS: Final = Step(Decimal("1e-9"))
@@ -97,7 +106,7 @@ def rfc3339_to_ns(text: str) -> int:
     second, _, fraction = text[:-1].partition(".")
     if len(fraction) > _NANOSECOND_DIGITS or (fraction and not fraction.isdigit()):
         raise BadNumber(f"{text[:40]!r} is no time in nanoseconds")
-    return _second(second) + int(fraction.ljust(_NANOSECOND_DIGITS, "0"))
+    return instant_ns(_second(second) + int(fraction.ljust(_NANOSECOND_DIGITS, "0")))
 
 
 @lru_cache(maxsize=1024)

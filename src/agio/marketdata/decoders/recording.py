@@ -16,6 +16,8 @@ import zstandard
 MAX_LINE: Final = 64 * 1024 * 1024
 """Longest line, in characters."""
 MAX_EVENTS: Final = 10_000_000
+MAX_CHARACTERS: Final = 1024**3
+"""Of a whole recording, uncompressed; it is kept in memory."""
 
 _SECOND_NS: Final = 10**9
 _LAST_SECOND: Final = 2**33
@@ -101,7 +103,7 @@ def read_recording(path: Path) -> Recording:
 
 def _lines(path: Path) -> Iterator[_Line]:
     decode = msgspec.json.Decoder(_Line).decode
-    number = 0
+    number, total = 0, 0
     try:
         with (
             path.open("rb") as file,
@@ -109,7 +111,9 @@ def _lines(path: Path) -> Iterator[_Line]:
             io.TextIOWrapper(plain, encoding="utf-8", newline="\n") as text,
         ):
             while line := text.readline(MAX_LINE):
-                number += 1
+                number, total = number + 1, total + len(line)
+                if total > MAX_CHARACTERS:
+                    raise BadRecording(f"{path.name} line {number}: the recording is too long")
                 if not line.endswith("\n") and len(line) >= MAX_LINE:
                     raise BadRecording(f"{path.name} line {number}: longer than {MAX_LINE}")
                 yield decode(line)

@@ -13,6 +13,7 @@ from agio.marketdata.decoders.lines import (
     LineLimits,
     in_time_order,
     plain_number,
+    plain_text,
     read_table,
     time_ns,
 )
@@ -63,7 +64,7 @@ def read_trades(
             market.price(plain_number(price.decode("latin-1"))),
             market.size(plain_number(amount.decode("latin-1"))),
             aggressor,
-            trade_id.decode() or None,
+            plain_text(trade_id, "id") or None,
         )
 
     rows = read_table(stream, limits or LineLimits(), TRADE_COLUMNS, read)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from agio.marketdata.books.continuity import VenueBook, VenueBooks
 from agio.marketdata.books.l2 import L2Side
+from agio.marketdata.decoders.numbers import instant_ns
 from agio.marketdata.feeds.ccxt_library import Exchange, OffGrid, levels, whole
 from agio.marketdata.feeds.connection import Tell
 from agio.marketdata.feeds.port import Counters
@@ -268,7 +269,11 @@ def _changed(kind: Side, side: L2Side, rows: Sequence[tuple[int, int]]) -> list[
 
 
 def _venue_ns(milliseconds: object) -> int | None:
-    return int(milliseconds) * 1_000_000 if isinstance(milliseconds, int | float) else None
+    """None where the time is missing, or is none."""
+    try:
+        return instant_ns(int(milliseconds) * 1_000_000) if isinstance(milliseconds, int | float) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _verdict(fault: Exception) -> tuple[Verdict, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from agio.marketdata.books.l2 import L2Book
 from agio.marketdata.feeds.port import Delivery, Feed, FeedState
 from agio.marketdata.live.instruments import LiveInstrument
 from agio.marketdata.live.trades import TradeIntake, Unusable
@@ -21,6 +22,9 @@ from agio.marketdata.publisher import Book, Publisher
 
 DEPTH = 100
 """Levels of each side that are told."""
+MAX_NUMBER = 2**63 - 1
+"""Highest price and size, in our units, that tables and messages hold."""
+_BEYOND = "numbers of more than 64 bits"
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +47,8 @@ class VenueDesk:
         self._intake = intake
         self._publisher = publisher
         self._book_ns: dict[str, int] = {}
+        self._beyond: set[str] = set()
+        """Whose book has numbers among its best levels that cannot be told."""
 
     async def take(self, delivery: Delivery) -> None:
         """A `Sink`."""
@@ -52,6 +58,7 @@ class VenueDesk:
             if judgement.symbol in self._instruments:
                 self._watch.judge(judgement.symbol, judgement.verdict, judgement.reason)
                 if judgement.verdict is not Verdict.OK:
+                    self._beyond.discard(judgement.symbol)
                     self.withdraw(judgement.symbol, f"{judgement.verdict.value}: {judgement.reason}")
         if delivery.messages and delivery.state is FeedState.LIVE:
             self._watch.hear_source()
@@ -98,6 +105,14 @@ class VenueDesk:
         book = self._feed.good(local)
         if book is None:
             return
+        if local in self._beyond:
+            if not _fits(self._top(local, book)):
+                return
+            self._beyond.discard(local)
+            self._watch.judge(local, Verdict.OK, "")
+        elif not _fits(self._top(local, book, 1)):
+            self._withdraw_beyond(local)
+            return
         one = self._instruments[local]
         self._publisher.follow_book(one.symbol, lambda: self._read_book(local))
         bid, ask = book.bids.best, book.asks.best
@@ -115,9 +130,25 @@ class VenueDesk:
         book = self._feed.good(local)
         if book is None:
             return None
+        found = self._top(local, book)
+        if not _fits(found):
+            self._withdraw_beyond(local)
+            return None
+        return found
+
+    def _top(self, local: str, book: L2Book, depth: int = DEPTH) -> Book:
         one = self._instruments[local]
         bids, asks = (
-            tuple((price * one.price_units, size * one.size_units) for price, size in side.top(DEPTH))
+            tuple((price * one.price_units, size * one.size_units) for price, size in side.top(depth))
             for side in (book.bids, book.asks)
         )
         return Book(bids, asks, self._book_ns[local])
+
+    def _withdraw_beyond(self, local: str) -> None:
+        self._beyond.add(local)
+        self._watch.judge(local, Verdict.GAP, _BEYOND)
+        self.withdraw(local, _BEYOND)
+
+
+def _fits(book: Book) -> bool:
+    return all(max(level) <= MAX_NUMBER for level in (*book.bids, *book.asks))

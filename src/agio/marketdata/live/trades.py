@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +23,7 @@ from agio.marketdata.events import (
 from agio.marketdata.history import TradeTable
 from agio.marketdata.live.instruments import LiveInstrument
 from agio.marketdata.normalised import Trade as VenueTrade
-from agio.marketdata.recorder import Recorder
+from agio.marketdata.recorder import UNSTORABLE, Recorder
 
 REMEMBERED: Final = 5_000
 """Newest trades of a symbol among which a repeated one is recognised."""
@@ -32,6 +33,8 @@ TOGETHER_US: Final = 10_000
 """Trades that came within so short a time are written together, under the newest time."""
 MAX_NUMBER: Final = 10**17
 """Highest price and size, in our units, that bars can add up."""
+MAX_ID: Final = 128
+"""Longest id of a trade that is kept."""
 _SIDES: Final = {"buy": BUY, "sell": SELL, "unknown": NO_SIDE}
 
 log = structlog.get_logger(__name__)
@@ -110,6 +113,8 @@ class SymbolTrades:
                 price, size = self._seen[told.trade_id]
         if not (0 < size < MAX_NUMBER and -MAX_NUMBER < price < MAX_NUMBER):
             raise Unusable(f"a trade of {told.size} lots at {told.price} ticks")
+        if told.trade_id is not None and not (told.trade_id.isprintable() and len(told.trade_id) <= MAX_ID):
+            raise Unusable(f"a trade whose id is {told.trade_id[:MAX_ID]!a}")
         venue_ns = told.received_ns if told.venue_ns is None else told.venue_ns
         return Trade(venue_ns, price, size, _SIDES[told.aggressor], told.trade_id, correction)
 
@@ -176,10 +181,22 @@ class TradeIntake:
                 for symbol in busy:
                     await self._write(symbol)
 
+    async def _write_singly(self, symbol: str, trades: Sequence[Trade], received_us: int) -> None:
+        """Leave out, and say so, what the table cannot hold: no venue may stop the others."""
+        for trade in trades:
+            try:
+                await self._recorder.append(symbol, [trade], received_us=received_us)
+            except UNSTORABLE as fault:
+                self._symbols[symbol].taken -= 1
+                log.exception("live_trade_not_stored", symbol=symbol, trade=trade, reason=str(fault))
+
     async def _write(self, symbol: str) -> None:
         waiting = self._symbols[symbol].waiting
         trades, received_us = self._symbols[symbol].next_batch()
-        await self._recorder.append(symbol, trades, received_us=received_us)
+        try:
+            await self._recorder.append(symbol, trades, received_us=received_us)
+        except UNSTORABLE:
+            await self._write_singly(symbol, trades, received_us)
         for _ in trades:
             waiting.popleft()
         self._count -= len(trades)

@@ -10,7 +10,7 @@ from tests.integration.marketdata.feeds.world import CONNECTORS, eventually
 from tests.integration.marketdata.live.world import LiveWorld, engine_of, following
 from tests.integration.marketdata.world import ApiNode, Engine
 
-from agio.marketdata.errors import BookDoubtful
+from agio.marketdata.errors import BookDoubtful, MarketDataUnavailable
 from agio.marketdata.events import SIDE_NAMES
 from agio.marketdata.live.metrics import FeedCollector
 from agio.marketdata.live.settings import LiveSettings
@@ -163,6 +163,28 @@ async def test_a_doubtful_book_is_refused_and_its_best_prices_are_gone(
             await service.book("BTC-USD", 10)
         quote = await service.quote("BTC-USD")
         assert (quote.bid, quote.ask) == (None, None)
+
+
+async def test_a_quote_of_an_engine_that_is_silent_is_not_served_as_current(
+    databases: tuple[Database, Database], bus: Bus
+) -> None:
+    engine_database, app_database = databases
+    node = ApiNode(app_database, bus)
+    service = MarketDataService(app_database, node.directory, node.view, node.requests, node.settings)
+    await node.view.start()
+    async with Engine(engine_database, bus) as engine:
+        engine.publisher.publish_quote(
+            "BTC-USD", bid=100, bid_size=10**6, ask=200, ask_size=10**6, venue_time_ns=1
+        )
+        await eventually(lambda: node.view.quote_seen("BTC-USD") is not None)
+        await eventually(lambda: not node.view.is_silent("SIM"))
+        assert (await service.quote("BTC-USD")).bid == "1.00"
+        node.view._venue_heard_at.clear()
+        assert (await service.quote("BTC-USD")).bid == "1.00", "the engine is asked, and answers"
+    node.view._venue_heard_at.clear()
+
+    with pytest.raises(MarketDataUnavailable):
+        await service.quote("BTC-USD")
 
 
 async def test_a_venue_that_needs_what_is_not_installed_says_so_and_waits(

@@ -117,7 +117,8 @@ class TestTardis:
             (TRADE[:30] + b"\n", "shape"),
             (b"\n", "shape"),
             (b"\xff\x00" * 20 + b"\n", "shape"),
-            (TRADE.replace(b",1,buy", b",\xff\xfe,buy"), "number"),
+            (TRADE.replace(b",1,buy", b",\xff\xfe,buy"), "shape"),
+            (TRADE.replace(b",1,buy", b",\x00,buy"), "shape"),
         ],
     )
     def test_a_wrong_line_is_named_and_the_next_is_read(self, line: bytes, code: str) -> None:
@@ -200,6 +201,15 @@ class TestLobster:
     def test_a_wrong_line_is_named(self, line: bytes, code: str) -> None:
         assert [(one.code, one.record) for one in read_messages(MESSAGE + line)] == [(code, 2)]
 
+    def test_orders_without_end_stop_at_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lobster, "MAX_ORDERS", 2)
+        orders = b"".join(MESSAGE.replace(b"16113575", b"%d" % number) for number in range(4))
+
+        assert [(one.code, one.record) for one in read_messages(orders)] == [
+            ("too_many_orders", 3),
+            ("too_many_orders", 4),
+        ]
+
 
 class TestBitfinex:
     FRAMES = (
@@ -270,6 +280,7 @@ class TestMbo:
             (1, b"\x17\x00", None),
             (1, b"\x55", "shape"),
             (4, b"\xff\xff\xff\xff", "unknown_symbol"),
+            (8, b"\xff\xff\xff\xff\xff\xff\xff\xff", "number"),
             (24, b"\xff\xff\xff\xff\xff\xff\xff\x7f", "number"),
             (24, b"\x01\x00\x00\x00\x00\x00\x00\x00", "off_tick"),
             (32, b"\x00\x00\x00\x00", "number"),
@@ -285,6 +296,15 @@ class TestMbo:
         found = read_mbo(bytes(content))
 
         assert [(one.code, one.record) for one in found[:1]] == ([(code, 10)] if code else [])
+
+    def test_orders_without_end_stop_at_the_limit(
+        self, plain: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dbn_mbo, "MAX_ORDERS", 4)
+
+        found = read_mbo(plain[: self.HEADER + 9 * self.RECORD])
+
+        assert {one.code for one in found} == {"too_many_orders"}
 
     def test_random_damage_never_raises(self, plain: bytes) -> None:
         random = Random(4)

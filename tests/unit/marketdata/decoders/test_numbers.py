@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -19,6 +20,12 @@ STEPS = st.sampled_from([Decimal(text) for text in ("1", "0.01", "0.05", "1e-8",
 NO_DECIMALS = (
     *("", ".", "1.", ".5", "-1", "+1", " 1", "1 ", "1e5", "1E5", "NaN", "inf", "1_0", "0x1", "1.2.3"),
     *("\u0661", "\u00b2", "9" * 39, "9" * 100_000, "0." + "0" * 100_000),
+)
+BEYOND_64_BITS = (
+    *((seconds_to_ns, "9223372036.854775808"), (seconds_to_ns, "9" * 29)),
+    *((milliseconds_to_ns, "9223372036855"), (milliseconds_to_ns, "9" * 32)),
+    *((rfc3339_to_ns, "2262-04-11T23:47:16.854775808Z"), (rfc3339_to_ns, "9999-12-31T23:59:59Z")),
+    *((rfc3339_to_ns, "1969-12-31T23:59:59Z"), (rfc3339_to_ns, "0001-01-01T00:00:00Z")),
 )
 NO_TIMES = (
     *("", "Z", "2026-08-09T21:05:48", "2026-08-09T21:05:48+02:00", "2026-13-09T21:05:48Z"),
@@ -77,3 +84,11 @@ class TestTimes:
     def test_other_texts_are_refused(self, text: str) -> None:
         with pytest.raises(BadNumber):
             rfc3339_to_ns(text)
+
+    @pytest.mark.parametrize(("read", "text"), BEYOND_64_BITS)
+    def test_a_time_that_64_bits_cannot_hold_is_refused(self, read: Callable[[str], int], text: str) -> None:
+        with pytest.raises(BadNumber):
+            read(text)
+
+    def test_the_last_instant_is_read(self) -> None:
+        assert seconds_to_ns("9223372036.854775807") == 2**63 - 1

@@ -1,15 +1,21 @@
 """Which trades of a live venue are new."""
 
+import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 import pytest
 
+from agio.marketdata.bars import TooMuchVolume
 from agio.marketdata.events import CANCELS, REPLACES
 from agio.marketdata.events import Trade as StoredTrade
+from agio.marketdata.history import TradeTable
 from agio.marketdata.live.instruments import live_instrument, wanted_instrument
-from agio.marketdata.live.trades import REMEMBERED, SymbolTrades, Unusable
+from agio.marketdata.live.trades import REMEMBERED, SymbolTrades, TradeIntake, Unusable
 from agio.marketdata.normalised import Instrument, Trade
+from agio.marketdata.recorder import Recorder
 
 VENUE = Instrument("OKX", "X-USD", "X-USD", Decimal("0.5"), Decimal("0.01"))
 TRADE = Trade("X-USD", 1_000, 2_000_000, None, 7, 3, "sell", "17")
@@ -69,6 +75,42 @@ def test_trades_are_written_together_only_when_they_came_together(trades: Symbol
         )
     batch, received_us = trades.next_batch()
     assert (len(batch), received_us) == (2, 10_000)
+
+
+@pytest.mark.parametrize("trade_id", ["17\x00", "17\n", "\x1b[2J", "9" * 129])
+def test_ids_that_no_table_or_terminal_should_see_are_refused(trades: SymbolTrades, trade_id: str) -> None:
+    with pytest.raises(Unusable):
+        trades.offer(msgspec.structs.replace(TRADE, trade_id=trade_id))
+
+
+class RefusingRecorder:
+    """Stores trades unless one of them is of the refused size."""
+
+    REFUSED = 5
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    async def append(self, _symbol: str, trades: Sequence[StoredTrade], *, received_us: int) -> None:
+        if any(trade.size == self.REFUSED for trade in trades):
+            raise TooMuchVolume("too much")
+        self.sizes += [trade.size for trade in trades]
+
+
+async def test_a_trade_that_the_table_refuses_is_left_out_alone(trades: SymbolTrades) -> None:
+    recorder = RefusingRecorder()
+    intake = TradeIntake(cast("Recorder", recorder), cast("TradeTable", None))
+    intake._symbols["OKX-X-USD"] = trades
+    for size in (3, 5, 4):
+        intake.offer("OKX-X-USD", msgspec.structs.replace(TRADE, trade_id=str(size), size=size))
+    writing = asyncio.create_task(intake.run())
+    async with asyncio.timeout(20):
+        while trades.waiting:
+            await asyncio.sleep(0.001)
+    writing.cancel()
+
+    assert recorder.sizes == [3, 4]
+    assert intake.counts() == {"OKX-X-USD": (2, 0)}
 
 
 @pytest.mark.parametrize("size", [0, -1, 10**17])
