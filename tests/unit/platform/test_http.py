@@ -147,6 +147,19 @@ class TestProblems:
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
         assert "POST" in answer.headers["allow"]
 
+    async def test_head_has_the_headers_of_get_and_no_content(self, client: httpx.AsyncClient) -> None:
+        for path, status in (("/problems/not_found", 200), ("/nothing/here", 404)):
+            got, asked = await client.get(path), await client.head(path)
+            assert (asked.status_code, asked.content) == (status, b"")
+            for name in ("content-type", "content-length"):
+                assert asked.headers[name] == got.headers[name]
+
+    async def test_allow_lists_head_beside_get(self, client: httpx.AsyncClient) -> None:
+        answer = await client.delete("/problems/not_found")
+
+        assert answer.status_code == 405
+        assert {"GET", "HEAD"} <= set(answer.headers["allow"].split(", "))
+
     async def test_every_problem_has_a_page(self, client: httpx.AsyncClient) -> None:
         for code, kind in find_problems().items():
             page = await client.get(f"/problems/{code}")

@@ -1,4 +1,7 @@
-"""What every HTTP exchange gets, found or not: request id, safe headers, one line of metrics."""
+"""What every HTTP exchange gets, found or not: request id, safe headers, one line of metrics.
+
+HEAD is answered as GET without the content (RFC 9110, 9.3.2): routes need not know of it.
+"""
 
 import re
 import secrets
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 import structlog
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$", re.ASCII)
@@ -74,15 +77,29 @@ class Edge:
                     streamed = time.perf_counter() - started
             await send(message)
 
+        is_head = scope["method"] == HttpMethod.HEAD
+        asked: HTTPScope = {**scope, "method": HttpMethod.GET} if is_head else scope
+        answer = _without_content(send_with_headers) if is_head else send_with_headers
         started = time.perf_counter()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(asked, receive, answer)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
-            route = str(scope.get("path_template") or UNMATCHED)
+            route = str(asked.get("path_template") or UNMATCHED)
             seconds = time.perf_counter() - started if streamed is None else streamed
             self._observer.request_finished(scope["method"], route, status, seconds)
+
+
+def _without_content(send: Send) -> Send:
+    """Ends the answer after its headers; a handler that goes on finds its reader gone."""
+
+    async def send_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_headers
 
 
 def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -103,7 +120,7 @@ def complete_headers(
     headers: Iterable[tuple[bytes, bytes]], request_id: str, *, is_local: bool
 ) -> list[tuple[bytes, bytes]]:
     """Add what the handler did not decide itself; by default nobody may store an answer."""
-    complete = list(headers)
+    complete = [(name, _with_head(value) if name.lower() == b"allow" else value) for name, value in headers]
     present = {name.lower(): value for name, value in complete}
     wanted = [*_HEADERS, (b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
     is_page = present.get(b"content-type", b"").startswith(b"text/html")
@@ -112,6 +129,10 @@ def complete_headers(
         wanted.append(_STRICT_TRANSPORT)
     complete.extend((name, value) for name, value in wanted if name not in present)
     return complete
+
+
+def _with_head(methods: bytes) -> bytes:
+    return methods.replace(b"GET", b"GET, HEAD")
 
 
 def is_local_host(headers: Iterable[tuple[bytes, bytes]]) -> bool:
