@@ -80,7 +80,6 @@ class TestStatusAndDown:
         assert finished.returncode == 0
         assert "does not run" in finished.stdout
 
-
     def test_restart_of_nothing_says_how_to_start(self, tmp_path: Path) -> None:
         finished = agio("restart", "--data-dir", str(tmp_path))
         assert finished.returncode == 3
