@@ -14,40 +14,58 @@ function bar(start: string, prices: readonly [string, string, string, string], m
 
 describe("where bars begin", () => {
   it("is at whole multiples up to an hour", () => {
-    expect(floorTo(at("2026-01-05T10:17:31Z"), widthOf("5m"), "America/New_York")).toBe(at("2026-01-05T10:15:00Z"));
-    expect(floorTo(at("2026-01-05T10:17:31Z"), widthOf("15s"), "UTC")).toBe(at("2026-01-05T10:17:30Z"));
+    expect(floorTo(at("2026-01-05T10:17:31Z"), "5m", "America/New_York")).toBe(at("2026-01-05T10:15:00Z"));
+    expect(floorTo(at("2026-01-05T10:17:31Z"), "15s", "UTC")).toBe(at("2026-01-05T10:17:30Z"));
   });
 
   it("is at the wall clock beyond it", () => {
-    expect(floorTo(at("2026-01-05T03:00:00Z"), widthOf("1d"), "America/New_York")).toBe(at("2026-01-04T05:00:00Z"));
-    expect(floorTo(at("2026-01-05T10:17:31Z"), widthOf("4h"), "America/New_York")).toBe(at("2026-01-05T09:00:00Z"));
-    expect(floorTo(at("2026-01-05T10:17:31Z"), widthOf("4h"), "Asia/Kolkata")).toBe(at("2026-01-05T06:30:00Z"));
+    expect(floorTo(at("2026-01-05T03:00:00Z"), "1d", "America/New_York")).toBe(at("2026-01-04T05:00:00Z"));
+    expect(floorTo(at("2026-01-05T10:17:31Z"), "4h", "America/New_York")).toBe(at("2026-01-05T09:00:00Z"));
+    expect(floorTo(at("2026-01-05T10:17:31Z"), "4h", "Asia/Kolkata")).toBe(at("2026-01-05T06:30:00Z"));
   });
 
   it("knows days of 23 and of 25 hours", () => {
-    const day = widthOf("1d");
-    expect(floorTo(at("2026-03-08T15:00:00Z"), day, "America/New_York")).toBe(at("2026-03-08T05:00:00Z"));
-    expect(floorTo(at("2026-03-09T03:59:59Z"), day, "America/New_York")).toBe(at("2026-03-08T05:00:00Z"));
-    expect(floorTo(at("2026-03-09T04:00:00Z"), day, "America/New_York")).toBe(at("2026-03-09T04:00:00Z"));
-    expect(floorTo(at("2026-11-02T04:59:59Z"), day, "America/New_York")).toBe(at("2026-11-01T04:00:00Z"));
+    expect(floorTo(at("2026-03-08T15:00:00Z"), "1d", "America/New_York")).toBe(at("2026-03-08T05:00:00Z"));
+    expect(floorTo(at("2026-03-09T03:59:59Z"), "1d", "America/New_York")).toBe(at("2026-03-08T05:00:00Z"));
+    expect(floorTo(at("2026-03-09T04:00:00Z"), "1d", "America/New_York")).toBe(at("2026-03-09T04:00:00Z"));
+    expect(floorTo(at("2026-11-02T04:59:59Z"), "1d", "America/New_York")).toBe(at("2026-11-01T04:00:00Z"));
   });
 
   it("is never after the instant, and the next one is", () => {
     for (const zone of ["America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]) {
-      for (const hours of [2, 8, 24]) {
-        const width = hours * 3_600_000;
+      for (const interval of ["2h", "8h", "1d", "1w"]) {
+        const width = widthOf(interval);
         for (let instant = at("2026-04-03T00:00:00Z"); instant < at("2026-04-07T00:00:00Z"); instant += 19_876_543) {
-          const start = floorTo(instant, width, zone);
+          const start = floorTo(instant, interval, zone);
           expect(start).toBeLessThanOrEqual(instant);
-          expect(floorTo(start, width, zone)).toBe(start);
+          expect(floorTo(start, interval, zone)).toBe(start);
           expect(instant - start).toBeLessThan(width + 3_600_000);
         }
       }
     }
   });
 
+  it("is on Monday for weeks and on the 1st for months, at midnight of the zone", () => {
+    const inNewYork = (instant: string, interval: string) => new Date(floorTo(at(instant), interval, "America/New_York")).toISOString();
+    expect(floorTo(at("2026-01-05T00:00:00Z"), "1w", "UTC")).toBe(at("2026-01-05T00:00:00Z"));
+    expect(floorTo(at("2026-01-04T23:59:59Z"), "1w", "UTC")).toBe(at("2025-12-29T00:00:00Z"));
+    expect(floorTo(at("1969-12-30T00:00:00Z"), "1w", "UTC")).toBe(at("1969-12-29T00:00:00Z"));
+    expect(floorTo(at("2028-02-29T23:59:59Z"), "1mo", "UTC")).toBe(at("2028-02-01T00:00:00Z"));
+    expect(inNewYork("2026-03-09T03:59:59Z", "1w")).toBe("2026-03-02T05:00:00.000Z");
+    expect(inNewYork("2026-03-09T04:00:00Z", "1w")).toBe("2026-03-09T04:00:00.000Z");
+    expect(inNewYork("2026-04-01T03:59:59Z", "1mo")).toBe("2026-03-01T05:00:00.000Z");
+    expect(inNewYork("2026-04-01T04:00:00Z", "1mo")).toBe("2026-04-01T04:00:00.000Z");
+  });
+
+  it("is the first instant of a day of which the zone skips midnight", () => {
+    for (const interval of ["8h", "1d"]) {
+      expect(floorTo(at("2026-09-06T05:00:00Z"), interval, "America/Santiago")).toBe(at("2026-09-06T04:00:00Z"));
+      expect(floorTo(at("2026-09-06T03:30:00Z"), "1d", "America/Santiago")).toBe(at("2026-09-05T04:00:00Z"));
+    }
+  });
+
   it("refuses what is no interval", () => {
-    for (const text of ["", "m", "0m", "1w", "1.5h", "-1m"]) expect(() => widthOf(text)).toThrow(RangeError);
+    for (const text of ["", "m", "0m", "1wk", "1.5h", "-1m"]) expect(() => widthOf(text)).toThrow(RangeError);
     expect(wallText("2026-01-05T10:17:31.123456Z", "utc")).toBe("2026-01-05T10:17:31.123456Z");
   });
 });
@@ -122,14 +140,16 @@ class FakeMarket {
   };
 
   private answer(query: Record<string, unknown>): Page<Bar> {
-    const width = widthOf(String(query["interval"]));
+    const interval = String(query["interval"]);
     const groups = new Map<number, Bar[]>();
     for (const one of this.minutes) {
-      const start = Math.floor(at(one.start) / width) * width;
-      groups.set(start, [...(groups.get(start) ?? []), one]);
+      const start = floorTo(at(one.start), interval, String(query["time_zone"]));
+      const group = groups.get(start);
+      if (group === undefined) groups.set(start, [one]);
+      else group.push(one);
     }
     const limit = Number(query["limit"]);
-    const all = [...groups].map(([start, parts]) => foldBars(String(query["interval"]), new Date(start).toISOString(), parts));
+    const all = [...groups].map(([start, parts]) => foldBars(interval, new Date(start).toISOString(), parts));
     const end = query["end"];
     if (typeof query["start"] === "string") {
       const from = query["start"];
@@ -188,6 +208,27 @@ describe("BarSeries", () => {
     market.listener?.onBar(bar("2026-01-05T10:05:00.000Z", ["14", "14", "13", "13"]));
     expect(series.bars.get(at("2026-01-05T10:05:00Z"))).toMatchObject({ open: "14", volume: "1" });
     expect(changes.at(-1)).toEqual([at("2026-01-05T10:05:00Z")]);
+  });
+
+  it("folds a week of whole days and of the newest day's minutes, and counts none of them twice", async () => {
+    const market = new FakeMarket(minutesUpTo("2026-01-07T00:01:00Z", 2 * 1440 + 2));
+    const { series } = seriesOf(market, "1w");
+    market.listener?.onConfirmed();
+    await settled();
+    expect(market.asked.map((query) => [query["interval"], query["start"]])).toEqual([
+      ["1w", undefined],
+      ["1d", "2026-01-05T00:00:00.000Z"],
+      ["1m", "2026-01-07T00:00:00.000Z"],
+    ]);
+    const monday = at("2026-01-05T00:00:00Z");
+    expect(series.bars.get(monday)).toMatchObject({ trades: 2882, volume: "2882" });
+    market.listener?.onBar(bar("2026-01-07T00:02:00.000Z", ["10", "15", "9", "14"]));
+    market.listener?.onBar(bar("2026-01-05T10:00:00.000Z", ["10", "99", "9", "10"], { revision: 1 }));
+    expect(series.bars.get(monday)).toMatchObject({ trades: 2883, volume: "2883", high: "15", close: "14" });
+    market.minutes.push(...minutesUpTo("2026-01-08T00:00:00Z", 1438));
+    await series.load();
+    expect(series.bars.get(monday)).toMatchObject({ trades: 4320, high: "11" });
+    series.close();
   });
 
   it("reads again after a reconnection, and leaves no hole after a long one", async () => {

@@ -5,11 +5,15 @@ export type Zone = "utc" | "local";
 const SECOND = 1000;
 const HOUR = 3_600_000;
 const DAY = 86_400_000;
-const UNITS: Readonly<Record<string, number>> = { s: SECOND, m: 60_000, h: HOUR, d: DAY };
+const WEEK = 7 * DAY;
+const MONTH = 30 * DAY;
+const UNITS: Readonly<Record<string, number>> = { s: SECOND, m: 60_000, h: HOUR, d: DAY, w: WEEK, mo: MONTH };
+/** Weeks are counted from the Monday of the first day. */
+const FIRST_MONDAY = Date.UTC(1969, 11, 29);
 
-/** Milliseconds of an interval such as `5m`. Throws RangeError for anything else. */
+/** Milliseconds of an interval such as `5m`; a month counts as 30 days. Throws RangeError for anything else. */
 export function widthOf(interval: string): number {
-  const found = /^([1-9]\d{0,4})([smhd])$/.exec(interval);
+  const found = /^([1-9]\d{0,4})(s|m|h|d|w|mo)$/.exec(interval);
   const unit = UNITS[found?.[2] ?? ""];
   if (found === null || unit === undefined) throw new RangeError(`not an interval: ${interval}`);
   return Number(found[1]) * unit;
@@ -21,24 +25,37 @@ export function zoneName(zone: Zone): string {
 }
 
 /** The beginning of the bar that holds an instant: as the server counts, by wall clock beyond an hour. */
-export function floorTo(instant: number, width: number, zoneName: string): number {
-  if (width <= HOUR || zoneName === "UTC") return Math.floor(instant / width) * width;
-  let wall = instant + offsetAt(instant, zoneName);
-  let edge = Number.POSITIVE_INFINITY;
-  for (wall = wallFloor(wall, width); edge > instant; wall -= width) edge = instantOf(wall, zoneName);
+export function floorTo(instant: number, interval: string, zoneName: string): number {
+  const width = widthOf(interval);
+  if (width <= HOUR) return Math.floor(instant / width) * width;
+  let wall = wallFloor(instant + offsetAt(instant, zoneName), interval, width);
+  let edge = instantOf(wall, zoneName);
+  while (edge > instant) {
+    wall = wallFloor(wall - 1, interval, width);
+    edge = instantOf(wall, zoneName);
+  }
   return edge;
 }
 
-function wallFloor(wall: number, width: number): number {
+function wallFloor(wall: number, interval: string, width: number): number {
+  if (interval.endsWith("mo")) return monthFloor(wall, width / MONTH);
   const day = Math.floor(wall / DAY) * DAY;
-  return day + Math.floor((wall - day) / width) * width;
+  if (width < DAY) return day + Math.floor((wall - day) / width) * width;
+  const anchor = interval.endsWith("w") ? FIRST_MONDAY : 0;
+  return anchor + Math.floor((wall - anchor) / width) * width;
 }
 
-/** The instant at which a wall clock shows a time; the first of two. */
+function monthFloor(wall: number, months: number): number {
+  const date = new Date(wall);
+  return Date.UTC(date.getUTCFullYear(), Math.floor(date.getUTCMonth() / months) * months);
+}
+
+/** The instant at which a wall clock shows a time: the first of two, or where it is skipped. */
 function instantOf(wall: number, zoneName: string): number {
-  const guess = wall - offsetAt(wall - offsetAt(wall - DAY, zoneName), zoneName);
   const before = wall - offsetAt(wall - DAY, zoneName);
-  return before + offsetAt(before, zoneName) === wall ? before : guess;
+  if (before + offsetAt(before, zoneName) === wall) return before;
+  const after = wall - offsetAt(before, zoneName);
+  return after + offsetAt(after, zoneName) === wall ? after : before;
 }
 
 const clocks = new Map<string, Intl.DateTimeFormat>();

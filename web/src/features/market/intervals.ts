@@ -1,6 +1,6 @@
 import type { Zone } from "@/shared/zone.ts";
 
-/** Intervals that divide a day, as the server draws them. */
+/** What the page offers of the intervals that the server draws. */
 export const INTERVALS = [
   "1s",
   "5s",
@@ -21,6 +21,8 @@ export const INTERVALS = [
   "8h",
   "12h",
   "1d",
+  "1w",
+  "1mo",
 ] as const;
 
 export interface ChartPreferences {

@@ -10,12 +10,21 @@ export const PAGE = 500;
 const LARGEST_PAGE = 1000;
 const KEPT_PARTS = 3;
 const RETRY_MS = 5_000;
+const DAY_MS = 86_400_000;
 
 export interface SeriesChoice {
   readonly symbol: string;
   readonly interval: string;
   /** IANA name: bars longer than an hour begin at its wall clock. */
   readonly zoneName: string;
+}
+
+/** The newest candle in parts: whole days if it is longer than a day, then as the stream has them. */
+interface Parts {
+  readonly days: readonly Bar[];
+  /** Where the whole days end. */
+  readonly end: number;
+  readonly streamed: readonly Bar[];
 }
 
 /** What is new: single candles, or all of them. */
@@ -59,6 +68,7 @@ export class BarSeries {
   /** Read the newest page again, until it is there; what is shown stays so long. */
   async load(): Promise<void> {
     clearTimeout(this.retry);
+    this.retry = undefined;
     this.reads += 1;
     const turn = this.reads;
     try {
@@ -74,9 +84,13 @@ export class BarSeries {
     } catch (error) {
       if (this.isClosed || turn !== this.reads) return;
       if (this.bars.size === 0) this.loading = failedWith(error);
-      this.retry = setTimeout(() => void this.load(), RETRY_MS);
+      this.loadSoon();
       this.onChange([]);
     }
+  }
+
+  private loadSoon(): void {
+    this.retry ??= setTimeout(() => void this.load(), RETRY_MS);
   }
 
   /** Read the page before the oldest candle. */
@@ -116,6 +130,10 @@ export class BarSeries {
       if (start !== null) this.onChange([start]);
       return;
     }
+    if (Date.parse(bar.start) < this.folding.wholeUntil) {
+      this.loadSoon();
+      return;
+    }
     const start = this.folding.take(bar);
     if (this.show(start)) this.onChange([start]);
     this.folding.trim(KEPT_PARTS);
@@ -136,28 +154,37 @@ export class BarSeries {
   }
 
   /** The stream's own candles within the newest one, so that it can go on from there. */
-  private async readParts(newest: Bar | undefined): Promise<readonly Bar[]> {
-    if (this.folding === null || newest === undefined) return [];
-    const streamed = streamedInterval(this.choice.interval);
-    const parts: Bar[] = [];
-    let cursor: string | null = null;
-    do {
-      const query = { interval: streamed, start: newest.start, limit: LARGEST_PAGE, cursor };
-      const page: Page<Bar> = await this.agio.get(`/api/market/${this.choice.symbol}/bars`, query);
-      parts.push(...page.items);
-      cursor = page.next_cursor;
-    } while (cursor !== null && !this.isClosed);
-    return parts;
+  private async readParts(newest: Bar | undefined): Promise<Parts> {
+    if (this.folding === null || newest === undefined) return { days: [], end: 0, streamed: [] };
+    const { interval } = this.choice;
+    const days = widthOf(interval) > DAY_MS ? await this.readFrom(newest.start, "1d") : [];
+    // The newest day goes on: its own parts are read.
+    const start = days.pop()?.start ?? newest.start;
+    return { days, end: Date.parse(start), streamed: await this.readFrom(start, streamedInterval(interval)) };
   }
 
-  private foldFrom(newest: Bar | undefined, parts: readonly Bar[]): void {
+  private async readFrom(start: string, interval: string): Promise<Bar[]> {
+    const { symbol, zoneName } = this.choice;
+    const bars: Bar[] = [];
+    let cursor: string | null = null;
+    do {
+      const query = { interval, time_zone: zoneName, start, limit: LARGEST_PAGE, cursor };
+      const page: Page<Bar> = await this.agio.get(`/api/market/${symbol}/bars`, query);
+      bars.push(...page.items);
+      cursor = page.next_cursor;
+    } while (cursor !== null && !this.isClosed);
+    return bars;
+  }
+
+  private foldFrom(newest: Bar | undefined, { days, end, streamed }: Parts): void {
     const { folding } = this;
     if (folding === null) return;
-    for (const part of parts) folding.take(part);
+    if (days.length > 0) folding.takeDays(days, end);
+    for (const part of streamed) folding.take(part);
     const first = newest === undefined ? folding.starts()[0] : Date.parse(newest.start);
     if (first === undefined) return;
     const { interval, zoneName } = this.choice;
-    folding.startFrom(floorTo(first, widthOf(interval), zoneName));
+    folding.startFrom(floorTo(first, interval, zoneName));
     for (const start of folding.starts()) this.show(start);
   }
 

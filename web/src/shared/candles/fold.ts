@@ -44,16 +44,29 @@ export function foldBars(interval: string, start: string, bars: readonly Bar[]):
 
 /** Collects the stream's candles of the newest interval and those after it. */
 export class Folding {
-  private readonly width: number;
   private readonly parts = new Map<number, Map<string, Bar>>();
   /** From here on every part is known. */
   private since = Number.POSITIVE_INFINITY;
+  private daysEnd = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly interval: string,
     private readonly zoneName: string,
-  ) {
-    this.width = widthOf(interval);
+  ) {}
+
+  /** Up to here whole days were taken: a part of one of them cannot be. */
+  get wholeUntil(): number {
+    return this.daysEnd;
+  }
+
+  /** Take whole days, instead of all parts that begin before an instant. */
+  takeDays(days: readonly Bar[], end: number): void {
+    for (const [start, parts] of this.parts) {
+      for (const bar of parts.values()) if (Date.parse(bar.start) < end) parts.delete(bar.start);
+      if (parts.size === 0) this.parts.delete(start);
+    }
+    for (const day of days) this.take(day);
+    this.daysEnd = end;
   }
 
   /** Everything from the beginning of this interval on will have been taken. */
@@ -64,7 +77,7 @@ export class Folding {
 
   /** Take a part; an older revision of a known one is ignored. Returns the beginning of its interval. */
   take(bar: Bar): number {
-    const start = floorTo(Date.parse(bar.start), this.width, this.zoneName);
+    const start = floorTo(Date.parse(bar.start), this.interval, this.zoneName);
     const parts = this.parts.get(start) ?? new Map<string, Bar>();
     this.parts.set(start, parts);
     const known = parts.get(bar.start);
