@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import psutil
+from typing_extensions import override
 
 from agio.app.run_state import RunFolder
 from agio.app.services import child_environment
@@ -36,19 +38,11 @@ _READERS: Final = {"json": read_json, "msgpack": read_msgpack}
 class Node:
     """The API process that is measured, alone on its core."""
 
-    def __init__(self, stand: "Stand", *, is_tls: bool) -> None:
+    def __init__(self, stand: "Stand", settings: Settings, pid: int, *, is_tls: bool) -> None:
         self.is_tls = is_tls
+        self.settings = settings
+        self.pid = pid
         self._stand = stand
-        self.settings = msgspec.structs.replace(stand.settings, port=free_port())
-        module = "agio" if is_tls else "benchmarks.fanout.node"
-        command = [sys.executable, "-m", module, *(["api"] if is_tls else [])]
-        self._log = stand.folder / f"node-{self.settings.port}.log"
-        with self._log.open("ab") as file:
-            self.process = stand.placement.start_server(command, child_environment(self.settings), file, ROOT)
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
 
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
@@ -82,8 +76,31 @@ class Node:
             for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
         }
 
+    def wait(self) -> None:
+        """Return when it answers, with the server's core to itself."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if time.monotonic() > deadline or self._has_ended():
+                raise RuntimeError(f"the API process did not start: {self.said()}")
+            time.sleep(0.05)
+        self._stand.placement.move_to_the_server(self.pid)
+
+    def said(self) -> str:
+        """The end of its log."""
+        return (self._stand.folder / "logs" / "api.log").read_text()[-4000:]
+
     def stop(self) -> None:
-        stop(self.process)
+        """The platform ends its own."""
+
+    def _has_ended(self) -> bool:
+        return not psutil.pid_exists(self.pid)
+
+    def _is_ready(self) -> bool:
+        try:
+            self._get("/readyz")
+        except (OSError, HTTPException):
+            return False
+        return True
 
     def _get(self, path: str) -> bytes:
         port = self.settings.port
@@ -101,20 +118,30 @@ class Node:
         finally:
             connection.close()
 
-    def wait(self) -> None:
-        """Return when it answers, with the server's core to itself."""
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                self._get("/readyz")
-            except (OSError, HTTPException):
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    said = self._log.read_text()[-4000:]
-                    raise RuntimeError(f"the API process did not start: {said}") from None
-                time.sleep(0.05)
-            else:
-                self._stand.placement.move_to_the_server(self.pid)
-                return
+
+class FreshNode(Node):
+    """One that is started to be measured."""
+
+    def __init__(self, stand: "Stand", *, is_tls: bool) -> None:
+        settings = msgspec.structs.replace(stand.settings, port=free_port())
+        module = "agio" if is_tls else "benchmarks.fanout.node"
+        command = [sys.executable, "-m", module, *(["api"] if is_tls else [])]
+        self._log = stand.folder / f"node-{settings.port}.log"
+        with self._log.open("ab") as file:
+            self._process = stand.placement.start_server(command, child_environment(settings), file, ROOT)
+        super().__init__(stand, settings, self._process.pid, is_tls=is_tls)
+
+    @override
+    def said(self) -> str:
+        return self._log.read_text()[-4000:]
+
+    @override
+    def stop(self) -> None:
+        stop(self._process)
+
+    @override
+    def _has_ended(self) -> bool:
+        return self._process.poll() is not None
 
 
 class Market:
@@ -188,9 +215,17 @@ class Stand:
 
     def start_node(self, *, is_tls: bool) -> Node:
         """Start an API process without waiting for it."""
-        node = Node(self, is_tls=is_tls)
+        node = FreshNode(self, is_tls=is_tls)
         self._nodes.append(node)
         return node
+
+    def own_node(self) -> Node:
+        """The platform's own API process, which has served little but the keys."""
+        state = RunFolder(self.platform.data_dir).read()
+        assert state is not None, "a platform that is ready has written its state"
+        (pid,) = [service.pid for service in state.services if service.name == "api"]
+        assert pid is not None
+        return Node(self, self.settings, pid, is_tls=True)
 
     def stop(self) -> None:
         self.market.stop()
