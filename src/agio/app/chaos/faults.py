@@ -10,7 +10,7 @@ from typing import Final
 import psutil
 
 from agio.app.chaos import disk
-from agio.app.chaos.stand import Stand, WriterProcess, send_to_tree, wait_until_dead
+from agio.app.chaos.stand import Stand, WriterProcess, send, send_to_tree, wait_until_dead
 
 DEATH_SECONDS: Final = 5.0
 RETURN_SECONDS: Final = 15.0
@@ -49,7 +49,7 @@ class Faults:
         process = self._find(name)
         if process is None:
             return f"{name} stayed down"
-        process.send_signal(signal.SIGKILL)
+        send(process, signal.SIGKILL)
         wait_until_dead(process, DEATH_SECONDS)
         return f"kill -9 {name}"
 
@@ -63,7 +63,7 @@ class Faults:
             time.sleep(0.05)
         if not backends:
             return "no session was there"
-        self._random.choice(backends).send_signal(signal.SIGKILL)
+        send(self._random.choice(backends), signal.SIGKILL)
         return "kill -9 session"
 
     def _kill_writer(self) -> str:
@@ -78,8 +78,7 @@ class Faults:
         stopped = send_to_tree(process, signal.SIGSTOP)
         time.sleep(seconds)
         for each in stopped:
-            if each.is_running():
-                each.send_signal(signal.SIGCONT)
+            send(each, signal.SIGCONT)
         return f"SIGSTOP {name} {seconds:.1f} s"
 
     def _find(self, name: str) -> psutil.Process | None:

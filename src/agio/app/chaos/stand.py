@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -139,17 +140,23 @@ def _ignore_steering() -> None:
 
 def send_to_tree(process: psutil.Process, number: signal.Signals) -> Sequence[psutil.Process]:
     """Signal a process and its children; returns those reached."""
-    reached = []
-    for each in [process, *process.children(recursive=True)]:
-        try:
-            each.send_signal(number)
-        except psutil.NoSuchProcess:
-            continue
-        reached.append(each)
-    return reached
+    return [each for each in [process, *process.children(recursive=True)] if send(each, number)]
+
+
+def send(process: psutil.Process, number: signal.Signals) -> bool:
+    """Signal a process; False when it is gone, as any process may be at any time here."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True
 
 
 def wait_until_dead(process: psutil.Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.02)
+    # It may go between two questions.
+    with suppress(psutil.NoSuchProcess):
+        while (
+            process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline
+        ):
+            time.sleep(0.02)

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 import psycopg
 
-from agio.app.chaos.stand import Stand, StandFailed, wait_until_dead
+from agio.app.chaos.stand import Stand, StandFailed, send, wait_until_dead
 from agio.app.chaos.streams.history import RENEW_EPOCHS
 from agio.app.services import AgioProcess, probe_readiness
 from agio.platform.config import Settings
@@ -80,7 +80,7 @@ class StreamStand:
         process = self._find(service)
         if process is None:
             return f"{service} stayed down"
-        process.send_signal(signal.SIGKILL)
+        send(process, signal.SIGKILL)
         wait_until_dead(process, DEATH_SECONDS)
         return f"kill -9 {service}"
 
@@ -88,17 +88,16 @@ class StreamStand:
         process = self._find(service)
         if process is None:
             return f"{service} stayed down"
-        process.send_signal(signal.SIGSTOP)
+        send(process, signal.SIGSTOP)
         time.sleep(seconds)
-        if process.is_running():
-            process.send_signal(signal.SIGCONT)
+        send(process, signal.SIGCONT)
         return f"SIGSTOP {service} {seconds:.1f} s"
 
     def kill_bus(self, away_seconds: float) -> str:
         identity = self.bus.identity
         if identity is not None:
             process = psutil.Process(identity.pid)
-            process.send_signal(signal.SIGKILL)
+            send(process, signal.SIGKILL)
             wait_until_dead(process, DEATH_SECONDS)
         time.sleep(away_seconds)
         self.bus.start()
@@ -116,7 +115,7 @@ class StreamStand:
         if not wait_for(self._second.is_ready, READY_SECONDS):
             raise StandFailed(self._second.explain())
         switch(settings.port)
-        first.send_signal(signal.SIGTERM)
+        send(first, signal.SIGTERM)
         wait_until_dead(first, READY_SECONDS)
         if not wait_for(lambda: self._is_another(first) and self.stand.is_ready(), READY_SECONDS):
             raise StandFailed("the first node did not come back")
