@@ -22,6 +22,7 @@ from benchmarks.harness import Report
 _RECEIVE_BYTES: Final = 4_096
 _LOOK_SECONDS: Final = 0.25
 _RETURN_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 0.5
 _CONNECTIONS: Final = 'agio_stream_connections{door="stream"}'
 _LIMITS: Final = StreamingSettings()
 QUEUE_KIB: Final = (_LIMITS.queue_bytes + 2 * _LIMITS.write_bytes) / KIB
@@ -142,8 +143,9 @@ def _find_reply(received: bytes) -> _Subscribed:
 
 
 def _read_all(sock: socket.socket) -> bytes:
-    """What waits in the socket, to its end."""
+    """What waits in the socket: to its end, or until nothing more comes."""
     parts = []
+    sock.settimeout(_SILENCE_SECONDS)
     with suppress(OSError):
         while part := sock.recv(65_536):
             parts.append(part)
