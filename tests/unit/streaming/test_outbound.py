@@ -116,7 +116,10 @@ class TestCompression:
                 is_text = subprotocol.endswith("json")
                 encode = msgspec.json.encode if is_text else msgspec.msgpack.encode
                 client.session.received(encode(operation), is_text=is_text)
-                await client.wait_until(lambda client=client: b"subs" in b"".join(client.wire.written))
+                answer = b'"subs":' if is_text else b"\xa4subs"
+                await client.wait_until(
+                    lambda client=client, answer=answer: answer in b"".join(client.wire.written)
+                )
             await edge.trade(100, batch=100)
             for client in packed:
                 await client.wait_until(lambda client=client: client.session.queue.written_pushes == 100)
