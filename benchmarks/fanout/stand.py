@@ -223,7 +223,7 @@ class Stand:
         """The platform's own API process, which has served little but the keys."""
         state = RunFolder(self.platform.data_dir).read()
         assert state is not None, "a platform that is ready has written its state"
-        (pid,) = [service.pid for service in state.services if service.name == "api"]
+        (pid,) = [service.pid for service in state.services if service.is_api]
         assert pid is not None
         return Node(self, self.settings, pid, is_tls=True)
 

@@ -34,6 +34,11 @@ class ServiceState(msgspec.Struct):
     last_failure: str | None = None
 
     @property
+    def is_api(self) -> bool:
+        """Whether it is one of the API processes: `api`, or `api-1`, `api-2`, ..."""
+        return self.name.partition("-")[0] == "api"
+
+    @property
     def identity(self) -> Identity | None:
         return Identity(self.pid, self.started_at) if self.pid is not None else None
 

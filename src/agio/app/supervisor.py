@@ -225,7 +225,7 @@ class Supervisor:
 
     def _roll(self) -> None:
         """Have the API processes restarted one after the other."""
-        self._rolling = [watched for watched in self._watched if watched.name.partition("-")[0] == "api"]
+        self._rolling = [watched for watched in self._watched if watched.state().is_api]
 
     def _roll_on(self, now: float) -> None:
         """Restart the next one; each must serve again before the next one drains."""

@@ -106,7 +106,7 @@ class StateHub(Hub):
         """Fetch all values again; those that changed go to everybody."""
         self.accept(await self.ask(self.handle.snapshot))
 
-    async def values(self) -> "Values":
+    async def values(self) -> Values:
         """The current values; askers at the same moment share one question."""
         if self._asking is None:
             self._known = frozenset(self._newest)
@@ -115,7 +115,7 @@ class StateHub(Hub):
         known = self._known
         return Values(await asyncio.shield(self._asking), known)
 
-    def newest(self, values: "Values") -> list[Push]:
+    def newest(self, values: Values) -> list[Push]:
         """The newest of these, and what came under new keys since they were asked for."""
         fetched = {push.key: self._newest.get(push.key, push) for push in values.fetched}
         since = (key for key in self._newest if key not in values.known and key not in fetched)

@@ -13,7 +13,7 @@ from agio_sdk.gaps import Gap, OnGap
 from agio_sdk.message import Message
 from agio_sdk.sequencer import Granted, Sequencer, Taken
 from agio_sdk.states import tell
-from agio_sdk.verdicts import LOST, Verdict, judge
+from agio_sdk.verdicts import LOST, Verdict, judge, untrusted
 from agio_sdk.wire import DEFAULT_HEARTBEAT_MS, Confirmed, Frame, decoder
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class EventReader:
                 verdict = refused.verdict
             except aiohttp.ClientConnectorCertificateError as error:
                 self._breaker.failed()
-                reason = f"the server's certificate is not trusted ({error.certificate_error})"
+                reason = untrusted(error.certificate_error)
                 verdict = Verdict(LOST, reason, self._breaker.is_open, 0.0)
             except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, ValueError):
                 verdict = judge(LOST)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 import aiohttp
 
 from agio_sdk.errors import AgioError
-from agio_sdk.verdicts import LOST
+from agio_sdk.verdicts import LOST, untrusted
 
 Encoding = Literal["json", "msgpack"]
 
@@ -18,21 +18,20 @@ COMPRESSION_WINDOW_BITS = 15
 
 
 class HandshakeRefused(AgioError):
-    """The server answered the upgrade with something else."""
+    """The server answered the upgrade with something else, or we asked for none; `reason` says why."""
 
-    def __init__(self, status: int, retry_after_seconds: float = 0.0) -> None:
-        super().__init__(f"the server refused the stream with HTTP {status}")
+    def __init__(self, status: int, retry_after_seconds: float = 0.0, reason: str = "") -> None:
+        self.reason = reason or f"refused with HTTP {status}"
+        super().__init__(f"no stream: {self.reason}")
         self.status = status
-        self.reason = f"refused with HTTP {status}"
         self.retry_after_seconds = retry_after_seconds
 
 
 class CertificateRefused(HandshakeRefused):
     """The server's certificate cannot be verified; the upgrade was not asked for."""
 
-    def __init__(self, fault: str) -> None:
-        super().__init__(LOST)
-        self.reason = f"the server's certificate is not trusted ({fault})"
+    def __init__(self, fault: object) -> None:
+        super().__init__(LOST, reason=untrusted(fault))
 
 
 class SocketEnded(AgioError):
@@ -85,7 +84,7 @@ class Socket:
             after = error.headers.get("Retry-After", "") if error.headers is not None else ""
             raise HandshakeRefused(error.status, float(after) if after.isdigit() else 0.0) from error
         except aiohttp.ClientConnectorCertificateError as error:
-            raise CertificateRefused(str(error.certificate_error)) from error
+            raise CertificateRefused(error.certificate_error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise SocketEnded(LOST, f"cannot connect: {type(error).__name__}") from error
         return cls(socket)

@@ -50,6 +50,11 @@ def judge(code: int, reason: str = "") -> Verdict:
     )
 
 
+def untrusted(fault: object) -> str:
+    """The reason where a certificate could not be verified."""
+    return f"the server's certificate is not trusted ({fault})"
+
+
 class _Pause(msgspec.Struct):
     retry_after_ms: float = 0.0
 

@@ -49,11 +49,7 @@ def restart(
 
 
 def _api_processes(state: RunState) -> dict[str, Identity | None]:
-    return {
-        service.name: service.identity
-        for service in state.services
-        if service.name.partition("-")[0] == "api"
-    }
+    return {service.name: service.identity for service in state.services if service.is_api}
 
 
 def _returned(state: RunState | None, before: dict[str, Identity | None]) -> set[str]:

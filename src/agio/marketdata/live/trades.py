@@ -181,15 +181,6 @@ class TradeIntake:
                 for symbol in busy:
                     await self._write(symbol)
 
-    async def _write_singly(self, symbol: str, trades: Sequence[Trade], received_us: int) -> None:
-        """Leave out, and say so, what the table cannot hold: no venue may stop the others."""
-        for trade in trades:
-            try:
-                await self._recorder.append(symbol, [trade], received_us=received_us)
-            except UNSTORABLE as fault:
-                self._symbols[symbol].taken -= 1
-                log.exception("live_trade_not_stored", symbol=symbol, trade=trade, reason=str(fault))
-
     async def _write(self, symbol: str) -> None:
         waiting = self._symbols[symbol].waiting
         trades, received_us = self._symbols[symbol].next_batch()
@@ -202,3 +193,12 @@ class TradeIntake:
         self._count -= len(trades)
         if self._count < MAX_WAITING // 2:
             self._room.set()
+
+    async def _write_singly(self, symbol: str, trades: Sequence[Trade], received_us: int) -> None:
+        """Leave out, and say so, what the table cannot hold: no venue may stop the others."""
+        for trade in trades:
+            try:
+                await self._recorder.append(symbol, [trade], received_us=received_us)
+            except UNSTORABLE as fault:
+                self._symbols[symbol].taken -= 1
+                log.exception("live_trade_not_stored", symbol=symbol, trade=trade, reason=str(fault))

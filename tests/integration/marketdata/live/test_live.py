@@ -143,13 +143,19 @@ async def test_a_silent_connection_is_stale_and_given_up(
         assert (await world.source(lambda one: one.stale_count == 1)).reconnects == 1
 
 
+async def serving(app_database: Database, bus: Bus) -> tuple[ApiNode, MarketDataService]:
+    """A node that hears of the market, and what its REST says of it."""
+    node = ApiNode(app_database, bus)
+    service = MarketDataService(app_database, node.directory, node.view, node.requests, node.settings)
+    await node.view.start()
+    return node, service
+
+
 async def test_a_doubtful_book_is_refused_and_its_best_prices_are_gone(
     databases: tuple[Database, Database], bus: Bus
 ) -> None:
     engine_database, app_database = databases
-    node = ApiNode(app_database, bus)
-    service = MarketDataService(app_database, node.directory, node.view, node.requests, node.settings)
-    await node.view.start()
+    _, service = await serving(app_database, bus)
     async with Engine(engine_database, bus) as engine:
         book = Book(((100, 10**6),), ((200, 10**6),), 1)
         engine.publisher.follow_book("BTC-USD", lambda: book)
@@ -169,9 +175,7 @@ async def test_a_quote_of_an_engine_that_is_silent_is_not_served_as_current(
     databases: tuple[Database, Database], bus: Bus
 ) -> None:
     engine_database, app_database = databases
-    node = ApiNode(app_database, bus)
-    service = MarketDataService(app_database, node.directory, node.view, node.requests, node.settings)
-    await node.view.start()
+    node, service = await serving(app_database, bus)
     async with Engine(engine_database, bus) as engine:
         engine.publisher.publish_quote(
             "BTC-USD", bid=100, bid_size=10**6, ask=200, ask_size=10**6, venue_time_ns=1
