@@ -1,5 +1,4 @@
 import type { Instrument } from "agio-sdk";
-import { useEffect } from "react";
 import { milliseconds } from "@/shared/format.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
 import type { HealthFeed } from "@/shared/live/health_feed.ts";
@@ -19,7 +18,6 @@ interface Props {
 }
 
 export function MarketHead({ instruments, instrument, ticker, quotes, health, onOpen }: Props) {
-  useSymbolKeys(instruments, instrument, onOpen);
   return (
     <section className="panel area-head" aria-label={`Market of ${instrument.symbol}`}>
       <div className="market-head">
@@ -76,22 +74,4 @@ function Freshness({ instrument, health }: Pick<Props, "instrument" | "health">)
       {skew !== null && <span className="muted">clock {milliseconds(skew)}</span>}
     </div>
   );
-}
-
-/** `[` and `]` go to the neighbours in the list, Escape to the list itself. */
-function useSymbolKeys(instruments: readonly Instrument[], instrument: Instrument, onOpen: Props["onOpen"]): void {
-  useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
-      const isTyping = event.target instanceof HTMLElement && event.target.matches("input, select, textarea");
-      if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) return;
-      if (event.key === "Escape") onOpen(null);
-      const step = event.key === "]" ? 1 : event.key === "[" ? -1 : 0;
-      if (step === 0) return;
-      const at = instruments.findIndex((one) => one.symbol === instrument.symbol);
-      const next = instruments[(at + step + instruments.length) % instruments.length];
-      if (next !== undefined) onOpen(next.symbol);
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  }, [instruments, instrument, onOpen]);
 }

@@ -16,6 +16,7 @@ import { HistoryPanel } from "./HistoryPanel.tsx";
 import type { ChartPreferences } from "./intervals.ts";
 import { MarketHead } from "./MarketHead.tsx";
 import { TapePanel } from "./TapePanel.tsx";
+import { useSymbolKeys } from "./use_symbol_keys.ts";
 
 const BOOK_LEVELS = 400;
 const TAPE_KEPT = 5_000;
@@ -124,6 +125,7 @@ function OneMarket(props: OneProps) {
   const { agio, connection, feeds, instruments, instrument, preferences, onPreferences, onOpen } = props;
   const [symbolFeeds, setSymbolFeeds] = useState<SymbolFeeds | null>(null);
   const { symbol } = instrument;
+  useSymbolKeys(instruments, instrument, onOpen);
 
   useEffect(() => {
     const { stream } = connection;

@@ -1,5 +1,5 @@
 import { decimal, type Agio, type Instrument } from "agio-sdk";
-import { useEffect, useRef, useState, type ReactNode, type UIEvent } from "react";
+import { useLayoutEffect, useRef, useState, type ReactNode, type UIEvent } from "react";
 import { clock, count, decimalsOf, grouped, sized, words } from "@/shared/format.ts";
 import { useLive } from "@/shared/live/frame_store.ts";
 import type { TapeEntry } from "@/shared/live/tape_log.ts";
@@ -205,7 +205,7 @@ function requestOf(entries: readonly TapeEntry[], instrument: Instrument): Expor
 function usePauseKey(toggle: () => void): void {
   const latest = useRef(toggle);
   latest.current = toggle;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const isElsewhere = event.target instanceof HTMLElement && event.target.matches("input, select, textarea, button, a, summary");
       if (event.key !== " " || isElsewhere) return;
