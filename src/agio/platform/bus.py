@@ -21,6 +21,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from agio.kernel.problem import Unavailable
+from agio.platform.cancellation import cancellations, end_if_cancelled
 
 log = structlog.get_logger(__name__)
 
@@ -86,10 +87,12 @@ class Bus:
 
     async def publish(self, subject: str, payload: bytes = b"") -> None:
         """Send on a core subject; never raises for a bus that is away: the message is then simply lost."""
+        earlier = cancellations()
         try:
             await self._client.publish(subject, payload)
         except NatsError as error:
             log.warning("bus_publish_failed", subject=subject, error=repr(error))
+        end_if_cancelled(earlier)
 
     async def subscribe(
         self, subject: str, handler: Handler, *, pending_bytes: int = 64 * 1024 * 1024
@@ -122,10 +125,13 @@ class Bus:
 
     async def request(self, subject: str, payload: bytes = b"", timeout_seconds: float = 1.0) -> bytes | None:
         """Ask on a subject; None when nobody answers in time."""
+        earlier = cancellations()
         try:
-            return (await self._client.request(subject, payload, timeout=timeout_seconds)).data
+            answer = (await self._client.request(subject, payload, timeout=timeout_seconds)).data
         except (NatsTimeout, NoRespondersError, NatsError):
-            return None
+            answer = None
+        end_if_cancelled(earlier)
+        return answer
 
     async def flush(self) -> None:
         """Wait until the server has taken everything sent so far."""
@@ -155,6 +161,7 @@ class Bus:
         """
         if not messages:
             return
+        earlier = cancellations()
         inbox = self._client.new_inbox()
         receipts = _Receipts(len(messages))
         subscription = await self._client.subscribe(inbox, cb=receipts.take)
@@ -168,6 +175,7 @@ class Bus:
         finally:
             with suppress(NatsError):
                 await subscription.unsubscribe()
+        end_if_cancelled(earlier)
 
     async def _reconnected(self) -> None:
         log.info("bus_reconnected")

@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agio.kernel.ids import EventId, new_id
 from agio.kernel.problem import Unavailable
+from agio.platform.cancellation import cancellations, end_if_cancelled
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -186,22 +187,15 @@ class Database:
 
         Raises DatabaseUnavailable when no connection can be had; psycopg errors pass through.
         """
-        try:
-            async with self._pool.connection() as connection:
-                if scope is not SYSTEM:
-                    await connection.execute(
-                        "select set_config('agio.organisation_id', %s, true),"
-                        " set_config('agio.environment', %s, true)",
-                        (scope.organisation_id, scope.environment),
-                    )
-                transaction = Transaction(connection, scope, self.vault)
-                yield transaction
-        except PoolTimeout as error:
-            raise DatabaseUnavailable("try again in a few seconds", headers={"Retry-After": "2"}) from error
-        except psycopg.OperationalError as error:
-            self._purge_broken_connections()
-            _prefer_cancellation(error)
-            raise
+        async with self._connection() as connection:
+            if scope is not SYSTEM:
+                await connection.execute(
+                    "select set_config('agio.organisation_id', %s, true),"
+                    " set_config('agio.environment', %s, true)",
+                    (scope.organisation_id, scope.environment),
+                )
+            transaction = Transaction(connection, scope, self.vault)
+            yield transaction
         if transaction.has_events:
             await self.nudge_outbox()
 
@@ -211,31 +205,33 @@ class Database:
         The server commits it as soon as it is done, whatever else keeps this process busy: for hot paths
         that hold a lock which others wait for. Raises as `transaction` does.
         """
+        async with self._connection() as connection:
+            await connection.set_autocommit(True)
+            try:
+                rows = await (await connection.execute(sql, parameters)).fetchall()
+            finally:
+                if connection.info.transaction_status is TransactionStatus.IDLE:
+                    await connection.set_autocommit(False)
+        await self.nudge_outbox()
+        return rows
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection of the pool, in a transaction that ends with the block."""
+        earlier = cancellations()
         try:
             async with self._pool.connection() as connection:
-                await connection.set_autocommit(True)
-                try:
-                    rows = await (await connection.execute(sql, parameters)).fetchall()
-                finally:
-                    if connection.info.transaction_status is TransactionStatus.IDLE:
-                        await connection.set_autocommit(False)
+                end_if_cancelled(earlier)
+                yield connection
         except PoolTimeout as error:
+            end_if_cancelled(earlier, error)
             raise DatabaseUnavailable("try again in a few seconds", headers={"Retry-After": "2"}) from error
         except psycopg.OperationalError as error:
             self._purge_broken_connections()
-            _prefer_cancellation(error)
+            end_if_cancelled(earlier, error)
             raise
-        await self.nudge_outbox()
-        return rows
 
     def _purge_broken_connections(self) -> None:
         """After a server crash every pooled connection is dead: test them all now, off the caller's path."""
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._pool.check())
-
-
-def _prefer_cancellation(error: psycopg.OperationalError) -> None:
-    """A task that is cancelled in mid-query may see the driver's error instead: end it all the same."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError from error
