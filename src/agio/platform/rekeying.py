@@ -35,12 +35,14 @@ class SealedColumn(NamedTuple):
 def rewrap(owner_url: str, masters: MasterKeys) -> int:
     """Wrap every data key by the current master key; returns how many were not yet.
 
-    Nothing pauses: readers open either wrap. Raises UnknownMasterKey, DamagedKey.
+    Readers open either wrap. Data keys that are being made are waited for: they may have an old wrap yet.
+    Raises UnknownMasterKey, DamagedKey.
     """
     current, count = masters.current_id(), 0
     with psycopg.connect(owner_url, autocommit=True) as connection:
         while True:
             with connection.transaction():
+                connection.execute("lock table platform.data_key in share row exclusive mode")
                 rows = connection.execute(
                     "select organisation_id, version, master_id, wrapped from platform.data_key"
                     " where master_id <> %s order by organisation_id, version limit %s for update",

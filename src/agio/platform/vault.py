@@ -138,6 +138,8 @@ class Vault:
         return cipher
 
     async def _create(self, tx: Transaction, owner: str, version: int) -> None:
+        # Whoever changes the master key waits for us from here on; if they were first, we see the new key.
+        await tx.execute("lock table platform.data_key in row exclusive mode")
         key = secrets.token_bytes(KEY_BYTES)
         wrapped = self._masters.wrap(key, key_binding(owner))
         is_ours = await tx.execute(
