@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import psycopg
 import structlog
 
 from agio.analytics import store
@@ -33,7 +34,7 @@ from agio.marketdata.api import Instruments, LastTrade, Market
 from agio.marketdata.events import last_subject
 from agio.platform.bus import Bus
 from agio.platform.clock import Clock
-from agio.platform.db import Database, Transaction
+from agio.platform.db import Database, DatabaseUnavailable, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,8 @@ class PortfolioMarker:
         self._latest: dict[str, LastTrade] = {}
         self._changed: OrderedDict[str, None] = OrderedDict()
         self._books: OrderedDict[str, Book] = OrderedDict()
+        self._outdated: set[str] = set()
+        """Portfolios whose ledger may have moved since the reading of their book began."""
         self._told: dict[str, dict[str, bytes]] = {}
         self._look = asyncio.Event()
         self._q = 0
@@ -106,7 +109,7 @@ class PortfolioMarker:
 
     async def _take_ledger_event(self, subject: str, _: bytes) -> None:
         for portfolio_id in self._by_account.get(subject.rpartition(".")[2], ()):
-            self._books.pop(portfolio_id, None)
+            self._outdated.add(portfolio_id)
             self._changed[portfolio_id] = None
 
     async def _take_creation(self, _: str, __: bytes) -> None:
@@ -114,7 +117,7 @@ class PortfolioMarker:
 
     async def _look_again(self) -> None:
         """The bus was away: anything may have changed meanwhile."""
-        self._books.clear()
+        self._outdated.update(self._portfolios)
         self._latest.clear()
         self._changed.update(dict.fromkeys(self._portfolios))
         self._look.set()
@@ -127,7 +130,8 @@ class PortfolioMarker:
             except Exception as error:
                 log.warning("portfolios_not_read", error=repr(error))
             try:
-                await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_SECONDS)
+                async with asyncio.timeout(_LOOK_EVERY_SECONDS):
+                    await self._look.wait()
             except TimeoutError:
                 continue
             finally:
@@ -167,6 +171,10 @@ class PortfolioMarker:
                 portfolio_id, _nothing = self._changed.popitem(last=False)
                 try:
                     await self._value(self._portfolios[portfolio_id])
+                except (DatabaseUnavailable, psycopg.OperationalError) as error:
+                    log.warning("portfolios_wait_for_the_database", error=repr(error))
+                    self._changed[portfolio_id] = None
+                    break
                 except Exception as error:
                     log.warning("portfolio_not_valued", portfolio_id=portfolio_id, error=repr(error))
 
@@ -191,10 +199,14 @@ class PortfolioMarker:
 
     async def _book(self, tx: Transaction, portfolio: Portfolio) -> Book:
         """The portfolio's book; read again only after a ledger event of one of its accounts."""
-        book = self._books.get(portfolio.portfolio_id)
+        portfolio_id = portfolio.portfolio_id
+        if portfolio_id in self._outdated:
+            self._outdated.discard(portfolio_id)
+            self._books.pop(portfolio_id, None)
+        book = self._books.get(portfolio_id)
         if book is None:
             book = await self._reader.open(tx, portfolio)
-            self._books[portfolio.portfolio_id] = book
+            self._books[portfolio_id] = book
             if len(self._books) > _CACHED_BOOKS:
                 self._books.popitem(last=False)
         return book

@@ -1,11 +1,14 @@
 """The engine's live valuation over a real bus."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from tests.integration.analytics.world import World
+from tests.nodes import end
 
 from agio.analytics.events import analytics_subject, decode_state, positions_subject
 from agio.analytics.marker import PortfolioMarker
@@ -13,6 +16,8 @@ from agio.analytics.schemas import CreatePortfolio, LiveAnalytics, Position
 from agio.analytics.store import Portfolio
 from agio.analytics.stream import AnalyticsChannel, PositionsChannel
 from agio.kernel.ids import OrganisationId, new_id
+from agio.kernel.page import Page
+from agio.ledger.api import Entry
 from agio.ledger.service import LedgerService
 from agio.marketdata.events import encode, last_subject
 from agio.platform.bus import Bus
@@ -33,13 +38,30 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
     await bus.close()
 
 
+class EngineLedger(LedgerService):
+    """The engine's ledger; `meanwhile` happens once, when entries have been read and not yet looked at."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def entries(self, *arguments: Any, **options: Any) -> Page[Entry]:
+        page = await super().entries(*arguments, **options)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return page
+
+
 @pytest.fixture
-async def marker(world: World, bus: Bus) -> AsyncIterator[PortfolioMarker]:
-    engine_ledger = LedgerService(world.engine, world.clock)
+def engine_ledger(world: World) -> EngineLedger:
+    return EngineLedger(world.engine, world.clock)
+
+
+@pytest.fixture
+async def marker(world: World, bus: Bus, engine_ledger: EngineLedger) -> AsyncIterator[PortfolioMarker]:
     marker = PortfolioMarker(world.engine, bus, engine_ledger, world.instruments, world.market, world.clock)
     task = asyncio.create_task(marker.run())
     yield marker
-    task.cancel()
+    await end([task])
 
 
 async def portfolio_of(world: World) -> tuple[Portfolio, str]:
@@ -65,7 +87,7 @@ class Heard:
         self._more.set()
 
     async def until(self, key: str, text: str) -> bytes:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             while text not in self.values.get(key, b"").decode():
                 self._more.clear()
                 await self._more.wait()
@@ -102,6 +124,45 @@ async def test_a_ledger_event_moves_the_totals(world: World, bus: Bus, marker: P
     await world.transfer(account, "deposit", "5.00")
     await bus.publish(f"ev.ledger.{account_id}")
     await totals.until("", '"100005.00"')
+
+
+async def test_a_ledger_event_that_comes_while_the_ledger_is_read_is_not_lost(
+    world: World, bus: Bus, marker: PortfolioMarker, engine_ledger: EngineLedger
+) -> None:
+    portfolio, account_id = await portfolio_of(world)
+    world.market.trade(10_000)
+    totals = Heard()
+    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
+    await bus.publish("an.portfolio_created")
+    await totals.until("", '"100000.00"')
+    account = await world.custody.account(Subscriber(world.scope), account_id)  # type: ignore[arg-type]
+
+    async def deposit() -> None:
+        await world.transfer(account, "deposit", "5.00")
+        await bus.publish(f"ev.ledger.{account_id}")
+        while portfolio.portfolio_id not in marker._changed:
+            await asyncio.sleep(0.01)
+
+    engine_ledger.meanwhile = deposit
+    await bus.publish(f"ev.ledger.{account_id}")
+    await totals.until("", '"100005.00"')
+
+
+async def test_a_change_waits_for_a_database_that_is_away(
+    world: World, bus: Bus, marker: PortfolioMarker, engine_ledger: EngineLedger
+) -> None:
+    portfolio, _ = await portfolio_of(world)
+    world.market.trade(10_000)
+    totals = Heard()
+    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
+
+    async def go_away() -> None:
+        raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+    engine_ledger.meanwhile = go_away
+    await bus.publish("an.portfolio_created")
+    await totals.until("", '"100000.00"')
+    assert engine_ledger.meanwhile is None
 
 
 async def test_an_unchanged_portfolio_is_silent(world: World, bus: Bus, marker: PortfolioMarker) -> None:

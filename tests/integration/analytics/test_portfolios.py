@@ -166,6 +166,7 @@ class TestAnalytics:
         portfolio = await create(world, account)
         await world.fill(account, 1, 10_000)
         world.market.trade(10_000)
+        world.settle()
 
         async def tag(**changes: object) -> str:
             query = msgspec.structs.replace(AnalyticsQuery(), **changes)

@@ -79,6 +79,7 @@ async def test_positions_and_analytics_agree(node: Node, owner: Owner, world: Wo
 
 async def test_a_poll_is_answered_by_304(node: Node, owner: Owner, world: World) -> None:
     portfolio_id = await new_portfolio(node, owner, world)
+    world.settle()
     path = f"/api/portfolios/{portfolio_id}/analytics"
     tag = (await node.client.get(path, headers=owner.headers)).headers["ETag"]
     conditional = owner.headers | {"If-None-Match": tag}

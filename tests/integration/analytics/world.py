@@ -77,6 +77,11 @@ class World:
         self.recorder = MarkRecorder(engine, self.instruments, self.clock)
         self.analytics = self.new_service()
 
+    def settle(self) -> None:
+        """From here on it is a minute later, and stays so: no mark is on its way to the table any more."""
+        later = self.clock.now_micros() + 60_000_000
+        self.clock.now_micros = lambda: later  # type: ignore[method-assign]
+
     def new_service(self) -> AnalyticsService:
         async def publish(subject: str, payload: bytes) -> None:
             self.published.append(subject)
