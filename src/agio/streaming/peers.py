@@ -11,7 +11,7 @@ import structlog
 
 from agio.identity.api import Principal
 from agio.kernel.page import Page
-from agio.kernel.problem import NotFound
+from agio.kernel.problem import NotFound, Unavailable
 from agio.platform.db import Scope
 from agio.streaming.ports import BusSubscription, Feed
 from agio.streaming.presence import Connection, describe, disconnect, merge, read_page
@@ -118,12 +118,18 @@ class Peers:
         return merge([*here, *inquiry.connections], limit)
 
     async def disconnect(self, principal: Principal, connection_id: str) -> None:
-        """End a connection of the caller's organisation and environment; raises NotFound."""
+        """End a connection of the caller's organisation and environment.
+
+        Raises NotFound, or Unavailable while a gateway that may have it does not answer.
+        """
         if disconnect(self._sessions, principal.scope, connection_id):
             return
         inquiry = await self._ask(principal.scope, disconnect=connection_id)
-        if not inquiry.is_ended:
-            raise NotFound("there is no such connection of yours")
+        if inquiry.is_ended:
+            return
+        if inquiry.waiting_for:
+            raise Unavailable("a gateway that may have it does not answer; try again")
+        raise NotFound("there is no such connection of yours")
 
     async def _beat(self, event: Literal["begins", "runs", "ends"]) -> None:
         await self._bus.publish(_BEATS, _encode(_Beat(self._node, event)))

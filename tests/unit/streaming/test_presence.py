@@ -4,7 +4,7 @@ import pytest
 from tests.unit.streaming.harness import QUICK, Edge, running_edge
 
 from agio.identity.api import Principal
-from agio.kernel.problem import NotFound
+from agio.kernel.problem import NotFound, Unavailable
 from agio.streaming import peers
 
 
@@ -87,6 +87,19 @@ class TestDisconnect:
             await edge.gateway.peers.disconnect(await caller(edge), client.session.connection_id)
 
             assert client.wire.closed == (4011, "disconnected by an operator")
+
+    async def test_while_a_gateway_is_silent_nobody_knows_that_there_is_none(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(peers, "ANSWER_SECONDS", 0.01)
+        async with running_edge() as edge, running_edge(QUICK, edge.feed) as other:
+            client = await other.connect()
+            edge.feed.handlers["stream.peers.ask"].remove(other.gateway.peers._answer)
+            with pytest.raises(Unavailable):
+                await edge.gateway.peers.disconnect(await caller(edge), client.session.connection_id)
+            edge.feed.handlers["stream.peers.ask"].append(other.gateway.peers._answer)
+
+        assert client.wire.closed != (4011, "disconnected by an operator")
 
     async def test_the_gateway_that_has_it_ends_it(self) -> None:
         async with running_edge() as edge, running_edge(QUICK, edge.feed) as other:
