@@ -235,7 +235,7 @@ class Transport:
                     content = await response.read()
                     status = response.status
                     retry_after = _seconds(response.headers.get("Retry-After"))
-            except (TimeoutError, aiohttp.ClientConnectionError) as error:
+            except (TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
                 if is_last:
                     raise OutcomeUnknown(f"{method} {path}: {error!r}") from error
                 await asyncio.sleep(backoff.next_delay())

@@ -63,8 +63,8 @@ export function Ticket({ agio, instrument, account, ticker, quotes, draft, canTr
   }, [draft]);
 
   useEffect(() => {
-    // A first proposal, once: afterwards the price is the user's.
-    if (price === "" && type === "limit" && last !== null) setPrice(last);
+    // A first proposal, once: afterwards the price is the user's, also one that is typed before this is done.
+    if (price === "" && type === "limit" && last !== null) setPrice((known) => (known === "" ? last : known));
   }, [last, price, type]);
 
   const faults = findFaults({ type, quantity, price, lotSize: instrument.lot_size, tickSize: instrument.tick_size });
