@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -105,12 +106,11 @@ class Faults:
 
 
 def _sessions(postmaster: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for child in postmaster.children():
-        try:
-            title = " ".join(child.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if "agio_app" in title or "agio_engine" in title:
-            found.append(child)
+    found: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        for child in postmaster.children():
+            with suppress(psutil.NoSuchProcess):
+                title = " ".join(child.cmdline())
+                if "agio_app" in title or "agio_engine" in title:
+                    found.append(child)
     return found

@@ -155,7 +155,8 @@ class CrashRun:
         """Traffic, faults, recovery, rest, and the checks."""
         self._book.forget_acks()
         self._tell_writers(signal.SIGUSR2)
-        self._wait(lambda: self._latest_ack(time.monotonic() - POLL_SECONDS * 4))
+        begun = time.monotonic()
+        self._wait(lambda: self._latest_ack(begun))
         faults = []
         for _ in range(self._random.randint(1, MOST_FAULTS)):
             time.sleep(self._random.uniform(0.1, 1.2))

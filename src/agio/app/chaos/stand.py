@@ -68,7 +68,9 @@ class Stand:
         state = self._run_folder.read()
         for service in state.services if state is not None else []:
             if service.name == name and service.identity is not None and service.identity.is_alive():
-                return psutil.Process(service.identity.pid)
+                # It may go between two questions.
+                with suppress(psutil.NoSuchProcess):
+                    return psutil.Process(service.identity.pid)
         return None
 
     def is_ready(self) -> bool:
@@ -140,7 +142,10 @@ def _ignore_steering() -> None:
 
 def send_to_tree(process: psutil.Process, number: signal.Signals) -> Sequence[psutil.Process]:
     """Signal a process and its children; returns those reached."""
-    return [each for each in [process, *process.children(recursive=True)] if send(each, number)]
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        children = process.children(recursive=True)
+    return [each for each in [process, *children] if send(each, number)]
 
 
 def send(process: psutil.Process, number: signal.Signals) -> bool:

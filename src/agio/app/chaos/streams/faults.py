@@ -11,7 +11,7 @@ from agio.app.chaos.streams.platform import StreamStand, wait_for
 BETWEEN_SECONDS: Final = (0.3, 2.0)
 LOSSY_SECONDS: Final = (2.0, 5.0)
 LEAST_LOST: Final = 20
-LONGEST_LOSSY_SECONDS: Final = 20.0
+LONGEST_LOSSY_SECONDS: Final = 60.0
 
 
 class StreamFaults:
