@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from tests.machine import folder_in_memory
 
@@ -31,6 +32,11 @@ FAST_SETTINGS = {
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
 }
+# A busy machine is no finding: examples may take as long as they like.
+settings.register_profile(
+    "agio", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("agio")
 MASTER_KEYS = KeyRing([b"a test's master key of 32 bytes.."[:32]])
 _numbers = count(1)
 

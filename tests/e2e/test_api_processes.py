@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from tests.e2e.customer import service_of
 
+from agio.app.run_state import RunFolder
 from agio.platform.tls import client_context
 from benchmarks.harness import Platform
 
@@ -38,10 +39,13 @@ class Caller:
         self._url, self._http, self._tls = platform.url, http, tls
 
     async def request(self, method: str, path: str) -> Any:
-        async with self._http.request(method, f"{self._url}{path}", ssl=self._tls) as answer:
-            text = await answer.text()
-            assert answer.status < 300, text
-            return msgspec.json.decode(text) if text else None
+        """Ask, again while a process is too busy to answer the other one."""
+        while True:
+            async with self._http.request(method, f"{self._url}{path}", ssl=self._tls) as answer:
+                text = await answer.text()
+            if answer.status != 503:
+                assert answer.status < 300, text
+                return msgspec.json.decode(text) if text else None
 
     async def connection_ids(self) -> set[str]:
         page = await self.request("GET", "/api/stream/connections?limit=1000")
@@ -96,6 +100,8 @@ class Follower:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "subs" in message:
+            if any(refusal["retry"] for refusal in message["errs"]):
+                raise ConnectionError(message["errs"])
             (told,) = message["subs"]
             assert told.get("recovered", True), told
             self.position = self.position or {"epoch": told["epoch"], "seq": told["seq"]}
@@ -121,8 +127,10 @@ async def test_presence_tells_of_both_and_reaches_either(platform: Platform) -> 
                 group.create_task(hold())
             while len(opened) < MANY:
                 await asyncio.sleep(0.05)
-            for _ in range(6):
-                assert set(opened) <= await caller.connection_ids()
+            # A process that is too slow to answer the other one is left out of a list.
+            complete = 0
+            while complete < 6:
+                complete += set(opened) <= await caller.connection_ids()
             for connection_id in opened:
                 await caller.request("DELETE", f"/api/stream/connections/{connection_id}")
             for socket in opened.values():
@@ -146,8 +154,9 @@ async def test_processes_restart_in_turn_and_streams_go_on(platform: Platform) -
         )
         ended = asyncio.create_task(restart.communicate())
         while not ended.done():
-            alive = [service_of(platform, name) for name in NAMES]
-            assert any(service.status == "ready" for service in alive)
+            state = RunFolder(platform.data_dir).running()
+            assert state is not None
+            assert any(service.is_api and service.status == "ready" for service in state.services)
             await asyncio.sleep(0.05)
         said = (await ended)[0].decode()
         assert restart.returncode == 0

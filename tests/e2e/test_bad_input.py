@@ -4,7 +4,7 @@ import httpx
 import pytest
 from tests.e2e.tenants import Refused, Tenant, Unchanged, connect, resting_order
 
-from benchmarks.harness import Platform
+from benchmarks.harness import Platform, wait_until
 
 TEN_MEGABYTES = 10_000_000
 JSON = {"Content-Type": "application/json"}
@@ -82,7 +82,7 @@ class TestOrders:
     ) -> None:
         body = resting_order(ours.ids["account_id"], client_order_id="mine")
         order = http.post("/api/orders", json=body).json()
-        self._let_rest(http, order["order_id"])
+        self._wait_for(http, order["order_id"], "new")
         with unchanged():
             for field, value in (("quantity", "2"), ("limit_price", "1.01"), ("symbol", "EUR-USD")):
                 changed = (
@@ -99,16 +99,15 @@ class TestOrders:
     ) -> None:
         body = resting_order(ours.ids["account_id"], time_in_force="ioc")
         order_id = http.post("/api/orders", json=body).json()["order_id"]
-        self._let_rest(http, order_id)
+        self._wait_for(http, order_id, "canceled")
         with unchanged():
             refused(http.delete(f"/api/orders/{order_id}"), 409, "order_already_closed")
             refused(http.delete(f"/api/orders/ord_{NOTHING}"), 404, "not_found")
             refused(http.delete("/api/orders"), 422, "invalid_request")
 
     @staticmethod
-    def _let_rest(http: httpx.Client, order_id: str) -> None:
-        while http.get(f"/api/orders/{order_id}").json()["status"] == "pending_new":
-            pass
+    def _wait_for(http: httpx.Client, order_id: str, status: str) -> None:
+        wait_until(lambda: http.get(f"/api/orders/{order_id}").json()["status"] == status, 60, status)
 
 
 class TestTransfers:

@@ -2,14 +2,19 @@
 
 import asyncio
 import ssl
+import time
 from decimal import Decimal
 
 import aiohttp
 import pytest
+from tests.machine import allowed_seconds
 
 from agio_sdk import Agio, ApiError
 from agio_sdk.models import Balance, Execution, Order, Page, Trade
 from benchmarks.harness import Platform
+
+PATIENCE_SECONDS = 60
+"""How long anything may take on a machine that others use."""
 
 
 class TestAnOrder:
@@ -37,7 +42,7 @@ class TestAnOrder:
 
         # The venue takes it, fills it, and the socket tells.
         seen: list[Order] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for message in orders:
                 seen.append(message.decode(Order))
                 if seen[-1].is_closed:
@@ -47,7 +52,7 @@ class TestAnOrder:
         assert seen[-1] == await agio.order(placed.order_id)
 
         executions: list[Execution] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while sum(fill.quantity for fill in executions) < 20:
                 executions.append((await anext(fills)).decode(Execution))
         assert executions == list(reversed((await agio.executions(account.account_id)).items))
@@ -66,7 +71,7 @@ class TestAnOrder:
         assert held["USD"].held == 0
         assert held["ACME"].total == 20
         told: dict[str, Balance] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while told.get("USD") != held["USD"] or told.get("ACME") != held["ACME"]:
                 balance = (await anext(balances)).decode(Balance)
                 told[balance.asset] = balance
@@ -109,7 +114,7 @@ class TestAnOrder:
         assert withdrawal.value.code == "insufficient_funds"
 
         await agio.cancel_order(order.order_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await agio.order(order.order_id)).is_closed:
                 await asyncio.sleep(0.02)
         balance = (await agio.balances(account.account_id))[0]
@@ -120,7 +125,7 @@ class TestAnOrder:
 class TestATick:
     async def test_from_the_venue_to_every_door(self, agio: Agio, sim_platform: Platform) -> None:
         subscription = await agio.subscribe("trades:EUR-USD")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             message = await anext(subscription)
         told = message.decode(Trade)
         stored = (await agio.market_trades("EUR-USD", after_seq=message.q - 1, limit=1)).items[0]
@@ -142,7 +147,7 @@ class TestATick:
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {sim_platform.api_key}"}) as session,
             session.ws_connect(f"{sim_platform.url}/stream/BTC-USD", ssl=context) as socket,
         ):
-            message = await socket.receive_json(timeout=20)
+            message = await socket.receive_json(timeout=PATIENCE_SECONDS)
         assert set(message) == {"symbol", "price", "volume", "timestamp"}
         assert message["symbol"] == "BTC-USD"
         assert isinstance(message["price"], int | float)
@@ -151,7 +156,7 @@ class TestATick:
     async def test_books_hold_their_checksum_through_a_hundred_changes(self, agio: Agio) -> None:
         subscription = await agio.subscribe("book:BTC-USD")
         assert subscription.book is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             for _ in range(100):
                 await anext(subscription)
                 assert subscription.book.is_valid
@@ -173,11 +178,13 @@ class TestAKey:
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {secret}"}) as session,
             session.ws_connect(f"{sim_platform.url}/stream", ssl=context) as socket,
         ):
-            assert (await socket.receive_json(timeout=5))["op"] == "welcome"
+            assert (await socket.receive_json(timeout=PATIENCE_SECONDS))["op"] == "welcome"
             await agio.request("DELETE", f"/api/keys/{created['key_id']}", dict[str, object] | None)
-            async with asyncio.timeout(1.0):
-                closing = await socket.receive()
-            assert closing.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+            started = time.perf_counter()
+            while not socket.closed:
+                await socket.receive(PATIENCE_SECONDS)
+            assert time.perf_counter() - started < allowed_seconds(1.0)
+            assert socket.close_code == 4502
             async with session.get(f"{sim_platform.url}/api/instruments", ssl=context) as response:
                 assert response.status == 401
 

@@ -8,10 +8,12 @@ import random
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ BACK_IN_SERVICE_SECONDS = 10
 DEPOSIT = Decimal("50000000.00")
 
 Row = tuple[Decimal, Decimal]
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +108,14 @@ class Trader:
 
     async def trade(self, count: int, pause_seconds: float) -> None:
         for number in range(count):
-            await self._until_answered(lambda number=number: self._place(number))  # type: ignore[misc]
+            # Once for all attempts: the same client order id asks for the same order.
+            last = await self._until_answered(partial(self.agio.latest_trade, SYMBOL))
+            assert last is not None
+            quantity = Decimal(self.rng.randint(1, 9))
+            await self._until_answered(partial(self._place, number, quantity, last.price))
             await asyncio.sleep(pause_seconds)
 
-    async def _place(self, number: int) -> None:
-        last = (await self.agio.latest_trade(SYMBOL)).price
+    async def _place(self, number: int, quantity: Decimal, last: Decimal) -> None:
         side = "buy" if number % 5 else "sell"
         kind, limit = [
             ("market", None),
@@ -121,7 +127,7 @@ class Trader:
             self.account_id,
             SYMBOL,
             side,  # type: ignore[arg-type]
-            Decimal(self.rng.randint(1, 9)),
+            quantity,
             type=kind,  # type: ignore[arg-type]
             limit_price=limit.quantize(Decimal("0.01")) if limit is not None else None,
             time_in_force="gtc" if kind == "limit" else None,
@@ -132,13 +138,13 @@ class Trader:
             await self.agio.cancel_order(order.order_id)
             self.asked_to_cancel.add(order.order_id)
 
-    async def _until_answered(self, action: Callable[[], "asyncio.Future[None]"]) -> None:
+    async def _until_answered(self, action: Callable[[], Awaitable[T]]) -> T | None:
         """Repeat with the same client order id until the server has said yes or no."""
         while True:
             try:
                 return await action()
             except ApiError as refusal:
-                if refusal.code in {"insufficient_funds", "client_order_id_conflict", "order_already_closed"}:
+                if refusal.code in {"insufficient_funds", "order_already_closed"}:
                     return None
                 assert refusal.status in {409, 429, 502, 503}, refusal
             except OutcomeUnknown:

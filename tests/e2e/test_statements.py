@@ -17,7 +17,7 @@ from benchmarks.harness import Platform
 async def test_a_statement_in_every_form_and_a_break_that_is_seen_to(agio: Agio, tmp_path: Path) -> None:
     account = await agio.open_account("Statement journey")
     await agio.deposit(account.account_id, "USD", Decimal("120.50"), reference="rent")
-    await agio.withdraw(account.account_id, "USD", Decimal("20.00"))
+    withdrawal = await agio.withdraw(account.account_id, "USD", Decimal("20.00"))
     today = datetime.now(UTC).date()
 
     statement = await agio.statement(account.account_id, today - timedelta(days=1), today)
@@ -40,7 +40,9 @@ async def test_a_statement_in_every_form_and_a_break_that_is_seen_to(agio: Agio,
     assert rows[-1]["reference"] == statement.chain_head.hash or not statement.is_final
     assert document.read_bytes().startswith(b"%PDF-")
 
-    as_of = datetime.now(UTC) - timedelta(seconds=1)
+    assert withdrawal.journal_id is not None
+    booked_at = (await agio.ledger.journal(withdrawal.journal_id)).created_at
+    as_of = booked_at + timedelta(microseconds=1)
     imported = await agio.import_statement(
         account.account_id, "custodian", as_of, "asset,quantity\nUSD,100.00\n"
     )

@@ -38,6 +38,10 @@ class VaultHouse:
         with connect(self.platform, self.tenant.secret) as http:
             return _post(http, "/api/custody/requests", body)
 
+    def next_code(self) -> str:
+        """A code of the approver's that nobody has used: the one after the present one counts already."""
+        return self.totp.at(int(time.time()) + STEP_SECONDS)
+
 
 def make_vault_house(platform: Platform) -> VaultHouse:
     """Payments in USD up to 5,000 need one of the treasury; larger ones are denied."""
@@ -89,12 +93,11 @@ def _policy(approver_id: str, elder_id: str) -> dict[str, Any]:
 
 
 def _register_codes(http: httpx.Client) -> pyotp.TOTP:
-    """Confirmed by the code before the present one: no code works twice, and the present one stays free."""
+    """Confirmed by the present code: no code works twice, so that the next one is the first to approve."""
     made = _post(http, "/api/custody/credentials", {"method": "totp"})
     totp = pyotp.TOTP(made["secret"])
     credential_id = made["credential"]["credential_id"]
-    code = totp.at(int(time.time()) - STEP_SECONDS)
-    _post(http, f"/api/custody/credentials/{credential_id}/confirm", {"code": code})
+    _post(http, f"/api/custody/credentials/{credential_id}/confirm", {"code": totp.now()})
     return totp
 
 

@@ -35,6 +35,7 @@ SETTINGS = StreamingSettings(
     may_compress=True,
     verify_seconds=0.2,
     authentication_seconds=60.0,
+    queue_seconds=60.0,
     close_seconds=1.5,
     max_connections_per_key=4,
     max_unauthenticated_per_address=6,

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import time
 from typing import NamedTuple
 
 import pytest
 from tests.nodes import LOCAL, Node, Owner
 
-from agio.platform.http import find_problems, server
+from agio.platform.http import MAX_BODY_BYTES, find_problems, server
 
 
 class Answer(NamedTuple):
@@ -77,13 +76,10 @@ async def assert_alive(port: int) -> None:
 
 class TestBodies:
     async def test_ten_megabytes_are_refused_before_they_are_read(self, port: int, owner: Owner) -> None:
-        started = time.perf_counter()
-
         answer = await send_raw(port, post("/api/keys", owner, b"", length=10_000_000))
 
         assert answer is not None
         assert (answer.status, answer.code) == (413, "body_too_large")
-        assert time.perf_counter() - started < 2
 
     async def test_ten_megabytes_that_do_come_are_refused_too(self, port: int, owner: Owner) -> None:
         answer = await send_raw(port, post("/api/keys", owner, b"[" * 10_000_000))
@@ -95,7 +91,8 @@ class TestBodies:
         head = post("/api/keys", owner, b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
         chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
 
-        answer = await send_raw(port, head, *([chunk] * 20))
+        # No more than is read: a server that closes on what it has not read resets the connection.
+        answer = await send_raw(port, head, *([chunk] * (MAX_BODY_BYTES // 65536)), b"1\r\n \r\n")
 
         assert answer is not None
         assert (answer.status, answer.code) == (413, "body_too_large")
@@ -131,12 +128,12 @@ class TestBodies:
 
     async def test_a_body_that_ends_early_changes_nothing(self, port: int, node: Node, owner: Owner) -> None:
         body = b'{"name":"x","scopes":["orders:read"]}'
-        _, writer = await asyncio.open_connection(LOCAL, port)
+        reader, writer = await asyncio.open_connection(LOCAL, port)
         writer.write(post("/api/keys", owner, body[:-5], length=len(body)))
-        await writer.drain()
+        writer.write_eof()
+        async with asyncio.timeout(20):
+            await reader.read()
         writer.close()
-
-        await asyncio.sleep(0.1)
 
         assert len((await node.service.list_keys(owner.principal, 10, None)).items) == 1
         await assert_alive(port)

@@ -12,7 +12,13 @@ from tests.conftest import Databases
 from tests.integration.streaming.conftest import World
 from tests.nodes import bearer
 from tests.security.surface import SHARED_CHANNELS, Surface, seed
-from tests.security.test_stream_matrix import Issue, channels_of, issue, open_stream  # noqa: F401 - a fixture
+from tests.security.test_stream_matrix import (
+    Issue,
+    channels_of,
+    issue,  # noqa: F401 - a fixture
+    open_stream,
+)
+from tests.security.test_stream_matrix import ask as subscribe
 
 from agio.identity.service import IssuedKey
 from agio.streaming.log_subscription import Position
@@ -133,14 +139,12 @@ class TestOtherOrganisations:
         channels = channels_of(surface, await seed(surface, theirs.secret, theirs.key.key_id))
         wanted = [channel for channel in channels if channel.partition(":")[0] not in SHARED_CHANNELS]
         async with open_stream(stream_port, ours.secret) as socket:
-            await socket.receive()
             for channel in wanted:
                 name = channel.partition(":")[0]
                 nobody = f"{name}:{'acc' if 'acc_' in channel else 'pft'}_{'0' * 20}"
                 for extra in ({}, {"from": {"seq": 0}}, {"start": 1}, {"start": "2020-01-01T00:00:00Z"}):
                     asked = [{"ch": one, **extra} for one in (channel, nobody)]
-                    await socket.send_json({"id": 1, "op": "sub", "ch": asked})
-                    answer = msgspec.json.decode((await socket.receive()).data)
+                    answer = await subscribe(socket, asked)
                     told = [
                         {**refusal, "ch": "", "detail": refusal["detail"].replace(one.partition(":")[2], "")}
                         for refusal, one in zip(answer["errs"], (channel, nobody), strict=True)

@@ -24,6 +24,7 @@ from agio.platform.relay import OutboxRelay
 IBAN = "GB82WEST12345698765432"
 QUANTITY = "0000731950731950.00"
 """As a file writes it, and as nothing of ours would."""
+PATIENCE_SECONDS = 60
 
 
 class Written:
@@ -113,18 +114,25 @@ def files_of(*folders: Path) -> dict[str, bytes]:
     return kept
 
 
-async def relay_all(database: Database, bus: Bus) -> None:
-    """Move every event to the log and to the bus."""
+async def relay_all(database: Database, bus: Bus, server_folder: Path) -> None:
+    """Move every event to the log and to the bus, until it is in a file of the bus' server."""
     await bus.ensure_event_stream()
     relaying = asyncio.create_task(OutboxRelay(database, bus).run())
-    for _ in range(200):
-        async with database.transaction() as tx:
-            if not await tx.value("select exists (select from platform.outbox)"):
-                break
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await is_stored(database, server_folder):
+            await asyncio.sleep(0.05)
     relaying.cancel()
     await asyncio.gather(relaying, return_exceptions=True)
+
+
+async def is_stored(database: Database, server_folder: Path) -> bool:
+    async with database.transaction() as tx:
+        if await tx.value("select exists (select from platform.outbox)"):
+            return False
+        told = await tx.fetch_tuples("select event_id from platform.event_log")
+    files = await asyncio.to_thread(files_of, server_folder / "nats-home")
+    stored = b"".join(files.values())
+    return all(event_id.encode() in stored for (event_id,) in told)
 
 
 async def test_nothing_that_people_write_is_kept_in_plain_text(
@@ -140,7 +148,7 @@ async def test_nothing_that_people_write_is_kept_in_plain_text(
     caplog.set_level(logging.DEBUG)
     mark = Written()
     account_id = await write_everywhere(surface, mark)
-    await relay_all(engine_database, bus)
+    await relay_all(engine_database, bus, server_folder)
 
     tables = await asyncio.to_thread(dump, databases.owner_url)
     files = await asyncio.to_thread(files_of, server_folder, embedded_postgres.folder)

@@ -1,8 +1,7 @@
 """Every channel x every kind of caller, over real WebSockets."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -10,6 +9,8 @@ import msgspec
 import psycopg
 import pytest
 from tests.conftest import Databases
+from tests.integration.streaming.conftest import close_code, receive
+from tests.machine import allowed_seconds
 from tests.nodes import bearer
 from tests.security.surface import CHANNEL_KEYS, SHARED_CHANNELS, Surface, seed
 
@@ -31,13 +32,13 @@ async def open_stream(port: int, secret: str | None) -> AsyncIterator[aiohttp.Cl
         yield socket
 
 
-async def ask(socket: aiohttp.ClientWebSocketResponse, channels: list[str]) -> dict[str, object]:
+async def ask(socket: aiohttp.ClientWebSocketResponse, channels: Sequence[object]) -> dict[str, object]:
     """Subscribe and return the answer."""
-    await socket.send_str(msgspec.json.encode({"id": 1, "op": "sub", "ch": channels}).decode())
+    await socket.send_str(msgspec.json.encode({"id": "asked", "op": "sub", "ch": channels}).decode())
     while True:
-        answer: dict[str, object] = msgspec.json.decode((await socket.receive(timeout=5)).data)
-        if answer.get("op") != "welcome":
-            return answer
+        for message in await receive(socket):
+            if message.get("id") == "asked":
+                return message
 
 
 def refusals(answer: dict[str, object]) -> dict[str, str]:
@@ -184,10 +185,7 @@ class TestConnections:
 
             ended = await surface.client.delete(one, headers=bearer(theirs.secret))
             assert ended.status_code == 204
-            async with asyncio.timeout(5):
-                while not socket.closed:
-                    await socket.receive()
-            assert socket.close_code == 4011
+            assert await close_code(socket) == 4011
 
 
 class TestRevocation:
@@ -204,8 +202,5 @@ class TestRevocation:
             )
 
             assert answer.status_code == 204
-            async with asyncio.timeout(5):
-                while not socket.closed:
-                    await socket.receive()
-            assert time.perf_counter() - started < 1
-            assert socket.close_code == 4502
+            assert await close_code(socket) == 4502
+            assert time.perf_counter() - started < allowed_seconds(1.0)

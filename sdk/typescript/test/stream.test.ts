@@ -204,8 +204,8 @@ describe("a draining node", () => {
     await first.confirm({ "trades:X": { n: 5, epoch: "e1", seq: 10 } });
     first.tell(push(5, 11));
     first.tell({ op: "drain", within_ms: 3_000, slot: 200 });
-    await until(() => trades.messages.length === 1);
-    await settle();
+    await scene.heard(first);
+    assert.equal(trades.messages.length, 1);
     assert.equal(scene.server.peers.length, 1);
     await scene.clock.advance(200);
     const second = await scene.welcome(1);
@@ -228,8 +228,8 @@ describe("a draining node", () => {
     const first = await scene.welcome(0);
     await first.confirm({ "trades:X": { n: 5, epoch: "e1", seq: 10 } });
     first.tell({ op: "drain", within_ms: 3_000, slot: 0 });
-    await until(() => scene.stream.state === "live");
-    await settle();
+    await scene.heard(first);
+    assert.equal(scene.stream.state, "live");
     await scene.clock.advance(0);
     const second = await scene.server.peer(1);
     first.close(1012, "restart");

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import psutil
@@ -26,6 +28,7 @@ from agio.platform.embedded.postgres import EmbeddedPostgres
 CHILDREN = ("postgres", "nats", "engine", "api")
 START_SECONDS = 120
 BACK_IN_SERVICE_SECONDS = 10
+T = TypeVar("T")
 
 
 def clean_environment() -> dict[str, str]:
@@ -98,11 +101,13 @@ class Up:
         pid = next(service.pid for service in self.state().services if service.name == name)
         return pid or 0
 
-    def is_serving(self) -> bool:
+    def is_serving(self, timeout_seconds: float = 30) -> bool:
         """Whether an authenticated request is answered."""
         parts = urlsplit(str(self.ready["url"]))
         context = ssl.create_default_context(cafile=str(self.ready["ca_file"]))
-        connection = HTTPSConnection(parts.hostname or "", parts.port, timeout=3, context=context)
+        connection = HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=timeout_seconds, context=context
+        )
         try:
             connection.request(
                 "GET",
@@ -138,6 +143,13 @@ class Up:
 
     def _command(self, *arguments: str) -> list[str]:
         return [self.python, "-m", "agio", *arguments, "--data-dir", str(self.data_dir)]
+
+
+def ask(processes: Iterable[psutil.Process], question: Callable[[psutil.Process], T]) -> Iterator[T]:
+    """What each of them answers; one that has ended meanwhile says nothing."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            yield question(process)
 
 
 def _own_variables(process: psutil.Process) -> list[str]:
@@ -210,7 +222,7 @@ class TestKill9:
         url, killed = up.ready["url"], up.pid(name)
         os.kill(killed, signal.SIGKILL)
         wait_for(
-            lambda: up.pid(name) not in {0, killed} and up.is_serving(),
+            lambda: up.pid(name) not in {0, killed} and up.is_serving(timeout_seconds=3),
             allowed_seconds(BACK_IN_SERVICE_SECONDS),
             f"{name} is back",
         )
@@ -235,7 +247,8 @@ class TestSupervisorKilled:
             assert again.is_serving()
             running = {service.pid for service in again.state().services} | {again.process.pid}
             topmost = {1, again.process.pid}
-            assert {each.pid for each in again.processes() if each.ppid() in topmost} <= running
+            parents = ask(again.processes(), lambda process: (process.pid, process.ppid()))
+            assert {pid for pid, parent in parents if parent in topmost} <= running
         finally:
             again.end()
 
@@ -243,7 +256,7 @@ class TestSupervisorKilled:
         last = Up(up.data_dir).start()
         last.process.kill()
         last.process.wait()
-        wait_for(lambda: not last.processes(), 15, "all children are gone")
+        wait_for(lambda: not last.processes(), START_SECONDS, "all children are gone")
         assert last.run("status", "--json").returncode == 3
 
 
@@ -298,8 +311,8 @@ class TestOtherUsers:
         platform.start()
         try:
             assert platform.is_serving()
-            owners = {process.uids().real for process in platform.processes()}
-            assert owners == {account.uid}
+            owners = ask(platform.processes(), lambda process: process.uids().real)
+            assert set(owners) == {account.uid}
         finally:
             platform.end()
 

@@ -1,7 +1,6 @@
 """Keys over HTTP, on a real database and a real bus."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -9,10 +8,16 @@ import pytest
 from tests.conftest import Databases
 from tests.nodes import LOCAL, Node, Owner, bearer, make_owner
 
+from agio.identity import store
 from agio.identity.api import AddressNotAllowed, InvalidTicket, KeyExpired, KeyRevoked, Unauthorized
+from agio.identity.model import Credential
+from agio.identity.settings import IdentitySettings
 from agio.platform.bus import Bus
 from agio.platform.crypto import hash_token, mint_token
-from agio.platform.db import Database, Scope
+from agio.platform.db import Database, Transaction
+
+PATIENCE_SECONDS = 30
+NEVER = 3600.0
 
 
 async def create_key(node: Node, owner: Owner, **body: object) -> dict[str, object]:
@@ -181,18 +186,19 @@ class TestListKeys:
 
 class TestRotateKey:
     async def test_both_keys_work_during_the_overlap_and_only_the_new_one_after(
-        self, node: Node, owner: Owner
+        self, node: Node, owner: Owner, databases: Databases
     ) -> None:
         created = await create_key(node, owner)
         answer = await node.client.post(
-            f"/api/keys/{created['key_id']}/rotate", headers=owner.headers, json={"overlap_seconds": 1}
+            f"/api/keys/{created['key_id']}/rotate", headers=owner.headers, json={"overlap_seconds": 600}
         )
         assert answer.status_code == 201
         old, new = bearer(str(created["api_key"])), bearer(answer.json()["api_key"])
         assert (await node.client.get("/api/me", headers=old)).status_code == 200
         assert (await node.client.get("/api/me", headers=new)).json()["key_id"] != created["key_id"]
 
-        await asyncio.sleep(2.2)
+        _expire(databases, str(created["key_id"]))
+        await _until_refused(node, str(created["api_key"]))
 
         refused = await node.client.get("/api/me", headers=old)
         assert (refused.status_code, refused.json()["code"]) == (401, "key_expired")
@@ -229,26 +235,28 @@ class TestRotateKey:
 
 
 class TestRevokeKey:
-    async def test_it_is_refused_on_this_and_another_node_within_a_second(
-        self, node: Node, owner: Owner, app_database: Database, bus: Bus
+    async def test_the_message_ends_it_on_this_and_another_node(
+        self, owner: Owner, app_database: Database, bus: Bus
     ) -> None:
-        created = await create_key(node, owner)
-        secret = str(created["api_key"])
-        async with Node(app_database, bus) as other:
-            ended: asyncio.Queue[str] = asyncio.Queue()
+        """Nodes that trust what they know for an hour, and ask the table as rarely."""
+        settings = IdentitySettings(cache_seconds=NEVER, watch_seconds=NEVER)
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        async with (
+            Node(app_database, bus, settings=settings) as one,
+            Node(app_database, bus, settings=settings) as other,
+        ):
+            created = await create_key(one, owner)
+            secret = str(created["api_key"])
             other.watch.watch(ended.put_nowait)
-            await asyncio.sleep(0.05)
-            for each in (node, other):
+            for each in (one, other):
                 await each.authenticator.authenticate(secret, LOCAL)
 
-            started = time.perf_counter()
-            answer = await node.client.delete(f"/api/keys/{created['key_id']}", headers=owner.headers)
+            answer = await one.client.delete(f"/api/keys/{created['key_id']}", headers=owner.headers)
 
             assert answer.status_code == 204
-            for each in (node, other):
+            for each in (one, other):
                 await _until_refused(each, secret)
             assert await _first(ended) == created["key_id"]
-            assert time.perf_counter() - started < 1
 
     async def test_a_node_that_missed_the_message_hears_of_it_from_the_table(
         self, node: Node, owner: Owner, databases: Databases
@@ -262,9 +270,11 @@ class TestRevokeKey:
             )
             connection.commit()
 
-        started = time.perf_counter()
         assert await _first(ended) == created["key_id"]
-        assert time.perf_counter() - started < 1
+
+    def test_no_node_believes_in_a_key_or_waits_for_the_table_longer_than_a_second(self) -> None:
+        settings = IdentitySettings()
+        assert max(settings.cache_seconds, settings.watch_seconds) <= 1
 
     async def test_revoking_twice_is_the_same_as_once(self, node: Node, owner: Owner) -> None:
         created = await create_key(node, owner)
@@ -277,11 +287,13 @@ class TestRevokeKey:
         created = await create_key(node, owner)
         ended: list[str] = []
         stop = node.watch.watch(ended.append)
+        staying: asyncio.Queue[str] = asyncio.Queue()
+        node.watch.watch(staying.put_nowait)
 
         stop()
         await node.service.revoke_key(owner.principal, str(created["key_id"]))
-        await asyncio.sleep(0.6)
 
+        assert await _first(staying) == created["key_id"]
         assert ended == []
 
 
@@ -293,58 +305,54 @@ class TestAuthenticate:
     async def test_an_expired_key_is_refused_and_its_end_is_told(
         self, node: Node, owner: Owner, databases: Databases
     ) -> None:
-        ended: list[str] = []
-        node.watch.watch(ended.append)
-        with psycopg.connect(databases.owner_url) as connection:
-            connection.execute(
-                "update identity.api_key set created_at = now() - interval '2 s', expires_at = now()"
-                " where key_id = %s",
-                (owner.key_id,),
-            )
-            connection.commit()
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        node.watch.watch(ended.put_nowait)
+        _expire(databases, owner.key_id)
 
-        await asyncio.sleep(1.1)
-
+        assert await _first(ended) == owner.key_id
         with pytest.raises(KeyExpired):
             await node.authenticator.authenticate(owner.secret, LOCAL)
-        assert ended == [owner.key_id]
+        assert ended.empty()
 
     async def test_many_requests_at_once_ask_the_database_once(
         self, app_database: Database, bus: Bus, owner: Owner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fresh = Node(app_database, bus)
         asked = 0
-        transaction = app_database.transaction
+        find = store.find_credential
 
-        def counted(*arguments: Scope) -> object:
+        async def counted(tx: Transaction, token_hash: bytes) -> Credential | None:
             nonlocal asked
             asked += 1
-            return transaction(*arguments)
+            return await find(tx, token_hash)
 
-        monkeypatch.setattr(app_database, "transaction", counted)
+        monkeypatch.setattr(store, "find_credential", counted)
         await asyncio.gather(*(fresh.authenticator.authenticate(owner.secret, LOCAL) for _ in range(100)))
 
         assert asked == 1
 
     async def test_guessing_is_answered_429_while_a_valid_key_still_works(
-        self, node: Node, owner: Owner
+        self, app_database: Database, bus: Bus, owner: Owner
     ) -> None:
+        guessed = Node(app_database, bus, settings=IdentitySettings(failure_seconds=NEVER))
         for _ in range(31):
-            answer = await node.client.get("/api/me", headers=bearer(mint_token("agio_sandbox")))
+            answer = await guessed.client.get("/api/me", headers=bearer(mint_token("agio_sandbox")))
 
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_attempts")
         assert int(answer.headers["retry-after"]) >= 1
-        node.authenticator.forget(owner.key_id)
-        assert (await node.client.get("/api/me", headers=owner.headers)).status_code == 200
+        assert (await guessed.client.get("/api/me", headers=owner.headers)).status_code == 200
 
-    async def test_the_last_use_is_written_in_batches(self, node: Node, owner: Owner) -> None:
-        assert (await node.service.show_key(owner.principal, owner.key_id)).last_used_at is None
+    async def test_the_last_use_is_written_in_batches(self, app_database: Database, bus: Bus) -> None:
+        idle = Node(app_database, bus)
+        begun = datetime.now(UTC)
+        owner = await make_owner(idle)
+        assert (await idle.service.show_key(owner.principal, owner.key_id)).last_used_at is None
 
-        await node.authenticator.write_usage()
+        await idle.authenticator.write_usage()
 
-        used_at = (await node.service.show_key(owner.principal, owner.key_id)).last_used_at
+        used_at = (await idle.service.show_key(owner.principal, owner.key_id)).last_used_at
         assert used_at is not None
-        assert datetime.now(UTC) - used_at < timedelta(seconds=10)
+        assert begun <= used_at <= datetime.now(UTC)
 
 
 class TestStreamTickets:
@@ -372,8 +380,9 @@ class TestStreamTickets:
         assert sum(not isinstance(outcome, Exception) for outcome in outcomes) == 1
 
     async def test_an_old_ticket_is_refused(self, node: Node, owner: Owner, databases: Databases) -> None:
+        lifetime, asked_at = timedelta(seconds=30), datetime.now(UTC)
         ticket = await node.service.issue_ticket(owner.principal)
-        assert timedelta(seconds=25) < ticket.expires_at - datetime.now(UTC) <= timedelta(seconds=30)
+        assert asked_at + lifetime <= ticket.expires_at <= datetime.now(UTC) + lifetime
         with psycopg.connect(databases.owner_url) as connection:
             connection.execute("update identity.stream_ticket set expires_at = now()")
             connection.commit()
@@ -429,17 +438,26 @@ class TestRowLevelSecurity:
                 await tx.execute(statement)  # type: ignore[arg-type]
 
 
+def _expire(databases: Databases, key_id: str) -> None:
+    with psycopg.connect(databases.owner_url) as connection:
+        connection.execute(
+            "update identity.api_key set created_at = created_at - interval '1 h',"
+            " expires_at = clock_timestamp() where key_id = %s",
+            (key_id,),
+        )
+        connection.commit()
+
+
 async def _until_refused(node: Node, secret: str) -> None:
-    deadline = time.perf_counter() + 1
-    while time.perf_counter() < deadline:
-        try:
-            await node.authenticator.authenticate(secret, LOCAL)
-        except Unauthorized:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("the key still works after a second")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                await node.authenticator.authenticate(secret, LOCAL)
+            except Unauthorized:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def _first(ended: asyncio.Queue[str]) -> str:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await ended.get()

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tests.integration.ledger.world import ACCOUNTS, SCOPE_A, LedgerWorld, account, fund, hold, post, release
+from tests.machine import allowed_seconds
 
 from agio.kernel.ids import JournalId
 from agio.ledger.api import Asset, Leg, PostJournal
@@ -146,29 +147,35 @@ async def test_opening_an_account_takes_no_longer_among_many(world: LedgerWorld)
     )
 
     assert set(codes) == {"created"}
-    assert single < OPEN_SECONDS
+    assert single < allowed_seconds(OPEN_SECONDS)
     # Quadratic in the number of accounts this took half a minute.
-    assert time.perf_counter() - started < OPEN_SECONDS
+    assert time.perf_counter() - started < allowed_seconds(OPEN_SECONDS)
 
 
 async def test_the_end_of_a_period_reads_no_history(world: LedgerWorld) -> None:
     """ERPNext 31626: closing a period took hours for 37,000 rows. Here a balance then is one entry."""
-    for batch in range(5):
+    read: list[int] = []
+    for batch in range(9):
         world.clock.advance(timedelta(seconds=1))
         legs = ("org_a:bank:USD", -1), ("acc_1:USD", 1)
         await world.codes(*[post(f"p{batch}-{number}", *legs) for number in range(500)])
-    instant = world.clock.now() - timedelta(seconds=2)
-    async with world.database.transaction(SCOPE_A) as tx:
-        rows = await tx.fetch_tuples(
-            "select version, balance from ledger.balance_as_of('acc_1:USD', %s)", (instant,)
-        )
-        plan = await tx.fetch_tuples(
-            "explain (analyze, format text) select * from ledger.balance_as_of('acc_1:USD', %s)", (instant,)
-        )
+        middle = world.clock.now() - timedelta(seconds=batch // 2)
+        version, balance, blocks = await _balance_as_of(world, middle)
+        assert (version, balance) == (500 * (batch + 1 - batch // 2), str(version))
+        read.append(blocks)
 
-    assert rows == [(1500, "1500")]
-    milliseconds = float(str(plan[-1][0]).removeprefix("Execution Time: ").removesuffix(" ms"))
-    assert milliseconds < 50
+    # Nine times the history took nine times as many blocks if it were read.
+    assert read[-1] < 2 * read[0]
+
+
+async def _balance_as_of(world: LedgerWorld, instant: datetime) -> tuple[int, str, int]:
+    """Version and balance of an account at an instant, and how many blocks it took to find them."""
+    function = "ledger.balance_as_of('acc_1:USD', %s)"
+    async with world.database.transaction(SCOPE_A) as tx:
+        ((version, balance),) = await tx.fetch_tuples(f"select version, balance from {function}", (instant,))
+        plan = await tx.value(f"explain (analyze, buffers, format json) select * from {function}", (instant,))
+    root = plan[0]["Plan"]
+    return version, balance, root["Shared Hit Blocks"] + root["Shared Read Blocks"]
 
 
 async def test_a_correction_is_a_reversal_of_its_own_date(world: LedgerWorld) -> None:

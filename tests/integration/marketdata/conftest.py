@@ -2,7 +2,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agio.marketdata import market_view
 from agio.platform.bus import Bus
+
+
+@pytest.fixture(autouse=True)
+def patient_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine on a slow machine is no absent one."""
+    monkeypatch.setattr(market_view, "SNAPSHOT_SECONDS", 30.0)
 
 
 @pytest.fixture

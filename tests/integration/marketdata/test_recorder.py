@@ -57,8 +57,7 @@ class TestAppend:
         await bus.subscribe(trades_subject("ETH-USD"), hear)
         async with Engine(engine_database, bus) as engine:
             batch = await engine.recorder.append("ETH-USD", some_trades(5))
-            await bus.flush()
-            await asyncio.sleep(0.1)
+            await eventually(lambda: bool(told))
 
         assert told == [(batch, 5)]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.conftest import CHECKOUT, Databases
+from tests.integration.marketdata.feeds.world import EVENTUALLY_SECONDS, eventually
 from tests.integration.marketdata.world import (
     HEADER,
     ApiNode,
@@ -17,6 +18,7 @@ from tests.integration.marketdata.world import (
     Listener,
     bars_differ_from_trades,
     stored_trades,
+    told_until,
     write_tape,
 )
 
@@ -24,6 +26,7 @@ from agio.kernel.problem import InvalidRequest
 from agio.marketdata.api import NoMarketData, TapeError, TradeBatch
 from agio.marketdata.errors import InstrumentMismatch
 from agio.marketdata.events import PRESSURE_SUBJECT, RELIEF_SUBJECT, Pressure, Relief, encode, trades_subject
+from agio.marketdata.replays import pressure
 from agio.marketdata.replays.requests import ReplayRunning, read_zone
 from agio.marketdata.service import MarketDataService
 from agio.marketdata.tape.files import open_tape
@@ -55,7 +58,7 @@ class TestTheRecordedTape:
         async with Engine(engine_database, bus, listeners=[listener]) as engine:
             replay = await engine.requests.start(str(real_data / ES), speed=0)
             over = await engine.finished(replay)
-            await bus.flush()
+            await eventually(lambda: sum(count for _, count in told) >= 141_996)
 
         assert (over.state, over.done, over.total) == ("done", 141_996, 141_996)
         stored = await stored_trades(engine_database, "ES")
@@ -75,7 +78,7 @@ class TestTheRecordedTape:
         async with Engine(engine_database, bus) as engine:
             replay = await engine.requests.start(str(real_data / EURUSD), speed=0)
             over = await engine.finished(replay)
-            await asyncio.sleep(0.1)
+            await eventually(lambda: told_until(engine, "EURUSD") == over.last_ns)
             service = MarketDataService(app_database, node.directory, node.view, node.requests, node.settings)
             quote = await service.quote("EURUSD")
             with pytest.raises(NoMarketData):
@@ -87,13 +90,23 @@ class TestTheRecordedTape:
         assert len(quote.bid.partition(".")[2]) == 5
 
 
+class Holder(Listener):
+    """Lets the tape go only so far."""
+
+    may_hear = 0
+
+    async def on_trades(self, symbol: str, batch: TradeBatch) -> None:
+        await eventually(lambda: batch.first_seq <= self.may_hear)
+        await super().on_trades(symbol, batch)
+
+
 class TestResume:
     async def test_kill_9_of_the_engine_loses_and_repeats_nothing(
         self, databases: Databases, engine_database: Database, bus: Bus, nats_url: str, tmp_path: Path
     ) -> None:
         rows = write_tape(tmp_path / "kill_engine.csv", 30_000)
         requests = ApiNode(engine_database, bus).requests
-        replay = await requests.start(str(tmp_path / "kill_engine.csv"), speed=250)
+        replay = await requests.start(str(tmp_path / "kill_engine.csv"), speed=25)
         environment = {
             **os.environ,
             "DATABASE_URL": databases.engine_url,
@@ -108,6 +121,8 @@ class TestResume:
             process.kill()
             process.wait()
             positions.append((await requests.get(replay.replay_id)).done)
+        async with engine_database.transaction() as tx:
+            await tx.execute("update marketdata.replay set speed = 0")
         process = subprocess.Popen(command, env=environment, cwd=CHECKOUT)  # noqa: ASYNC220
         try:
             over = await Engine(engine_database, bus).finished(replay)
@@ -130,17 +145,19 @@ class TestResume:
         database = Database(server.url("agio_engine"))
         await database.open()
         rows = write_tape(tmp_path / "kill_postgres.csv", 30_000)
-        listener = Listener()
+        listener = Holder()
         try:
             async with Engine(database, bus, listeners=[listener]) as engine:
                 replay = await engine.requests.start(str(tmp_path / "kill_postgres.csv"), speed=250)
                 done = 0
-                for _ in range(3):
+                for may_hear in (8_000, 16_000, 24_000):
+                    listener.may_hear = may_hear
                     done = await progressed(engine.requests, replay.replay_id, done)
                     assert server.identity is not None
                     os.kill(server.identity.pid, signal.SIGKILL)
                     await asyncio.sleep(0.3)
                     server.start()
+                listener.may_hear = 30_000
                 over = await engine.finished(replay)
             stored = await stored_trades(database, "KILL")
             bad_bars = await bars_differ_from_trades(database, "KILL")
@@ -273,15 +290,15 @@ class TestPlaying:
         assert 1900 < trades_in_bars < 2000
 
     async def test_a_replay_keeps_its_pace(self, engine_database: Database, bus: Bus, tmp_path: Path) -> None:
-        write_tape(tmp_path / "pace.csv", 90, step_ms=100)
+        write_tape(tmp_path / "pace.csv", 90, step_ms=20_000)
         async with Engine(engine_database, bus) as engine:
-            replay = await engine.requests.start(str(tmp_path / "pace.csv"), speed=2)
             started = time.monotonic()
+            replay = await engine.requests.start(str(tmp_path / "pace.csv"), speed=400)
             over = await engine.finished(replay)
             took = time.monotonic() - started
 
         assert over.state == "done"
-        assert 1.3 < took < 3.0, "2.9 s of venue time at twice the speed"
+        assert 1.4 < took < 300, "580 s of venue time at 400 times the speed"
 
     async def test_a_canceled_replay_stops_and_keeps_what_it_played(
         self, engine_database: Database, bus: Bus, tmp_path: Path
@@ -291,7 +308,7 @@ class TestPlaying:
             replay = await engine.requests.start(str(tmp_path / "stop.csv"), speed=5)
             await progressed(engine.requests, replay.replay_id, 0)
             await engine.requests.cancel(replay.replay_id)
-            await asyncio.sleep(0.5)
+            await eventually(lambda: not engine.duty._playing)
             before = await stored_trades(engine_database, "STOP")
             await asyncio.sleep(0.3)
 
@@ -300,15 +317,18 @@ class TestPlaying:
         assert await stored_trades(engine_database, "STOP") == before
 
     async def test_the_tape_waits_while_a_gateway_presses(
-        self, engine_database: Database, bus: Bus, tmp_path: Path
+        self, engine_database: Database, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(pressure, "MAX_PRESS_SECONDS", 3_600.0)
         write_tape(tmp_path / "press.csv", 20_000)
         async with Engine(engine_database, bus) as engine:
-            await asyncio.sleep(0.2)
-            until_ms = SystemClock().now_micros() // 1000 + 60_000
+            gate = engine.duty._stage.gate
+            await eventually(lambda: bool(gate._subscriptions))
+            until_ms = SystemClock().now_micros() // 1000 + 3_600_000
             await bus.publish(PRESSURE_SUBJECT, encode(Pressure("node-1", until_ms)))
-            await bus.flush()
+            await eventually(gate._is_pressed)
             replay = await engine.requests.start(str(tmp_path / "press.csv"), speed=0)
+            await eventually(lambda: bool(engine.duty._playing))
             await asyncio.sleep(0.6)
             held = (await engine.requests.get(replay.replay_id)).done
             await bus.publish(RELIEF_SUBJECT, encode(Relief("node-1")))
@@ -320,7 +340,7 @@ class TestPlaying:
 
 async def progressed(requests: object, replay_id: str, beyond: int) -> int:
     """Wait until a replay is clearly further than before."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(EVENTUALLY_SECONDS):
         while True:
             try:
                 done = (await requests.get(replay_id)).done  # type: ignore[attr-defined]

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -6,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from litestar import Litestar
+from tests.integration.marketdata.feeds.world import eventually
 from tests.integration.marketdata.world import ApiNode, Engine, write_tape
 
 from agio.marketdata.api import Trade
@@ -218,7 +218,8 @@ class TestQuoteAndBook:
             asks=[],
             venue_time_ns=START,
         )
-        await asyncio.sleep(0.2)
+        await eventually(lambda: engine.publisher.snapshot("BTC-USD").quote is not None)
+        await eventually(lambda: engine.publisher.snapshot("BTC-USD").book is not None)
 
         quote = await get(client, "/market/BTC-USD/quote")
         book = await get(client, "/market/BTC-USD/book", depth=1)
@@ -227,8 +228,6 @@ class TestQuoteAndBook:
         assert (book["bids"], book["asks"]) == ([["63999.00", "0.02000000"]], [])
 
     async def test_before_anything_was_told_it_is_404(self, client: httpx.AsyncClient) -> None:
-        await asyncio.sleep(0.1)
-
         assert (await get(client, "/market/ETH-USD/book", 404))["code"] == "no_market_data"
         assert (await get(client, "/market/ETH-USD/quote", 404))["code"] == "no_market_data"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agio.ledger.service import LedgerService
 from agio.marketdata.api import Fence, Trade, TradeBatch, TradeListener
+from agio.marketdata.events import snapshot_subject
 from agio.marketdata.instruments import InstrumentDirectory, InstrumentRegistry
 from agio.marketdata.market_view import MarketView
 from agio.marketdata.publisher import Publisher
@@ -65,6 +66,8 @@ class Engine:
     async def __aenter__(self) -> "Engine":
         await self.registry.ensure_instruments()
         self._tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.duty.run())]
+        while await self.bus.request(snapshot_subject("ANY")) is None:
+            await asyncio.sleep(0.01)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -73,7 +76,7 @@ class Engine:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def finished(self, replay: Replay, timeout_seconds: float = 60.0) -> Replay:
+    async def finished(self, replay: Replay, timeout_seconds: float = 120.0) -> Replay:
         """Wait until a replay is over."""
         async with asyncio.timeout(timeout_seconds):
             while True:
@@ -110,6 +113,12 @@ def write_tape(path: Path, count: int, *, step_ms: int = 100) -> list[tuple[int,
         rows.append((price, size))
     path.write_text("".join(lines), encoding="ascii")
     return rows
+
+
+def told_until(engine: Engine, symbol: str) -> int | None:
+    """Venue time of the quote that was told last."""
+    quote = engine.publisher.snapshot(symbol).quote
+    return quote.venue_time_ns if quote is not None else None
 
 
 async def stored_trades(database: Database, symbol: str) -> list[tuple[int, int, int]]:

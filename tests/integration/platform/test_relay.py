@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.nodes import end
 
 from agio.platform.bus import Bus
 from agio.platform.db import Database, Event, Scope
@@ -31,8 +32,7 @@ async def relay(engine_database: Database, bus: Bus) -> AsyncIterator[OutboxRela
     relay = OutboxRelay(engine_database, bus)
     task = asyncio.create_task(relay.run())
     yield relay
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end([task])
 
 
 async def heard(bus: Bus, subject: str) -> asyncio.Queue[int]:
@@ -64,7 +64,7 @@ class TestRelay:
         first, second = await heard(bus, "ev.orders.relay1"), await heard(bus, "ev.fills.relay1")
         for number in range(30):
             await emit(app_database, event("orders:relay1", number), event("fills:relay1", number))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert [await first.get() for _ in range(30)] == list(range(1, 31))
             assert [await second.get() for _ in range(30)] == list(range(1, 31))
 
@@ -75,7 +75,7 @@ class TestRelay:
         with pytest.raises(ZeroDivisionError):
             await emit_and_fail(app_database, event("orders:relay2", 1))
         await emit(app_database, event("orders:relay2", 2))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await told.get() == 1
         handle = EventLogHandle(app_database, SCOPE, "orders:relay2")
         assert [push.d for push in await handle.replay(0, 10)] == [b'{"number":2}']
@@ -90,10 +90,9 @@ class TestRelay:
             )  # moved, and then killed before telling
         told = await heard(bus, "ev.orders.relay3")
         task = asyncio.create_task(OutboxRelay(engine_database, bus).run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await told.get() == 1
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 class TestEventLog:
@@ -102,7 +101,7 @@ class TestEventLog:
     ) -> None:
         told = await heard(bus, "ev.orders.relay4")
         await emit(app_database, event("orders:relay4", 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await told.get()
         assert len(await EventLogHandle(app_database, SCOPE, "orders:relay4").replay(0, 10)) == 1
         assert await EventLogHandle(app_database, OTHER, "orders:relay4").replay(0, 10) == []

@@ -70,6 +70,8 @@ async def serve(
 
 
 GOOD = "good"
+PATIENCE_SECONDS = 30.0
+"""How long anything may take on a machine that others use."""
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -119,6 +121,12 @@ class World:
         ):
             yield socket
 
+    async def until_followed(self, channel: str) -> None:
+        """Wait until a connection is told of what happens on a channel."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(session.subscriptions.get(channel) for session in self.gateway.sessions):
+                await asyncio.sleep(0.01)
+
     async def publish(self, name: str, key: str, pushes: list[Push]) -> None:
         await self.bus.publish(f"test.{name}.{key}", encode(pushes))
 
@@ -135,7 +143,11 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 
 @pytest.fixture
 def streaming_settings() -> StreamingSettings:
-    return StreamingSettings(allowed_origins=("https://friend.example",), verify_seconds=0.2)
+    return StreamingSettings(
+        allowed_origins=("https://friend.example",),
+        verify_seconds=0.2,
+        authentication_seconds=PATIENCE_SECONDS,
+    )
 
 
 @pytest.fixture
@@ -160,7 +172,9 @@ async def world(
     await bus.close()
 
 
-async def receive(socket: aiohttp.ClientWebSocketResponse, seconds: float = 30.0) -> list[dict[str, object]]:
+async def receive(
+    socket: aiohttp.ClientWebSocketResponse, seconds: float = PATIENCE_SECONDS
+) -> list[dict[str, object]]:
     """The messages of the next frame."""
     message = await socket.receive(seconds)
     if message.type is aiohttp.WSMsgType.TEXT:
@@ -189,9 +203,9 @@ async def subscribe(
         assert answer["op"] == "welcome"
 
 
-async def close_code(socket: aiohttp.ClientWebSocketResponse, seconds: float = 30.0) -> int | None:
+async def close_code(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     """Read until the server ends the connection."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not socket.closed:
             await socket.receive()
     return socket.close_code

@@ -2,7 +2,7 @@
 
 import aiohttp
 import pytest
-from tests.integration.streaming.conftest import World, receive, receive_one, subscribe
+from tests.integration.streaming.conftest import PATIENCE_SECONDS, World, receive, receive_one, subscribe
 
 from agio.streaming.settings import StreamingSettings
 
@@ -75,8 +75,8 @@ class TestBombs:
         async with world.connect(token=token, compress=OFFER) as socket:
             await socket.send_str("x" * (limit + 1))
 
-            message = await socket.receive(5)
+            message = await socket.receive(PATIENCE_SECONDS)
             while message.type is aiohttp.WSMsgType.TEXT:
-                message = await socket.receive(5)
+                message = await socket.receive(PATIENCE_SECONDS)
 
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1009)

@@ -1,22 +1,20 @@
 """`/stream/{symbol}`: a naive client needs to know nothing."""
 
-import asyncio
-
 import aiohttp
 import msgspec
 import pytest
-from tests.integration.streaming.conftest import World, close_code
+from tests.integration.streaming.conftest import PATIENCE_SECONDS, World, close_code
 
 
 async def next_trade(socket: aiohttp.ClientWebSocketResponse) -> dict[str, object]:
-    trade: dict[str, object] = msgspec.json.decode((await socket.receive(5)).data)
+    trade: dict[str, object] = msgspec.json.decode((await socket.receive(PATIENCE_SECONDS)).data)
     return trade
 
 
 class TestSimpleStream:
     async def test_one_object_per_message(self, world: World) -> None:
         async with world.connect("/stream/ES") as socket:
-            await asyncio.sleep(0.1)
+            await world.until_followed("trades:ES")
             for batch in world.trades.trades(3, batch=3):
                 await world.publish("trades", "ES", batch)
             trades = [await next_trade(socket) for _ in range(3)]
@@ -33,14 +31,14 @@ class TestSimpleStream:
     async def test_first_message_authenticates(self, world: World, first: str) -> None:
         async with world.connect("/stream/ES", token=None) as socket:
             await socket.send_str(first)
-            await asyncio.sleep(0.1)
+            await world.until_followed("trades:ES")
             await world.publish("trades", "ES", world.trades.trades(1)[0])
 
             assert (await next_trade(socket))["symbol"] == "ES"
 
     async def test_ticket_in_the_query(self, world: World) -> None:
         async with world.connect("/stream/ES?ticket=tkt_good", token=None) as socket:
-            await asyncio.sleep(0.1)
+            await world.until_followed("trades:ES")
             await world.publish("trades", "ES", world.trades.trades(1)[0])
 
             assert (await next_trade(socket))["symbol"] == "ES"

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 
 import pytest
 from tests.conftest import Databases
 from tests.integration.trading.books import check_books, read_books
 from tests.integration.trading.world import CLOCK, Customer, CutDatabase, Cuts, open_customer, order_of
+from tests.nodes import end
 
 from agio.custody.service import CustodyService
 from agio.ledger.service import LedgerService
@@ -68,9 +68,7 @@ class House:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
             self._task = None
 
     async def place(self, order: Order) -> Order:
@@ -87,8 +85,8 @@ class House:
         await self.nudge()
 
     async def until(self, order: Order, is_met: Callable[[Order], bool]) -> Order:
-        """The order as it is stored, once a condition holds; fails after ten seconds."""
-        async with asyncio.timeout(10):
+        """The order as it is stored, once a condition holds; fails after half a minute."""
+        async with asyncio.timeout(30):
             while True:
                 async with self.engine.transaction() as tx:
                     stored = await store.find_order(tx, order.order_id)

@@ -103,7 +103,7 @@ def floor() -> Iterator[tuple[int, int]]:
 
 def open_swarm(port: int, count: int) -> Swarm:
     swarm = Swarm(Door(port, "/"), Reader(read_json))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             swarm.grow(count)

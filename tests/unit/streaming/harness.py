@@ -19,7 +19,7 @@ from tests.unit.streaming.fakes import (
 )
 
 from agio.platform.channels import ChannelKind, Push
-from agio.platform.clock import SystemClock
+from agio.platform.clock import Clock, SystemClock
 from agio.streaming.event_session import EventSession
 from agio.streaming.gateway import Gateway
 from agio.streaming.handshake import UpgradeRequest
@@ -28,7 +28,16 @@ from agio.streaming.session import Session
 from agio.streaming.settings import StreamingSettings
 
 GOOD = "good"
-QUICK = StreamingSettings(tick_seconds=0.001, verify_seconds=0.02)
+PATIENCE_SECONDS = 60.0
+"""How long anything may take on a machine that others use."""
+QUICK = StreamingSettings(
+    tick_seconds=0.001,
+    verify_seconds=0.02,
+    authentication_seconds=PATIENCE_SECONDS,
+    queue_seconds=PATIENCE_SECONDS,
+    lag_seconds=PATIENCE_SECONDS,
+)
+"""Nobody is cut off because the test is slow: who is to be cut off says so."""
 
 
 class Client:
@@ -49,7 +58,7 @@ class Client:
         return await self.wait_for(lambda message: message.get("id") == number)
 
     async def wait_for(
-        self, is_wanted: Callable[[dict[str, object]], bool], seconds: float = 3.0
+        self, is_wanted: Callable[[dict[str, object]], bool], seconds: float = PATIENCE_SECONDS
     ) -> dict[str, object]:
         async with asyncio.timeout(seconds):
             while True:
@@ -58,7 +67,7 @@ class Client:
                         return message
                 await asyncio.sleep(0.002)
 
-    async def wait_until(self, is_reached: Callable[[], bool], seconds: float = 3.0) -> None:
+    async def wait_until(self, is_reached: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         async with asyncio.timeout(seconds):
             while not is_reached():
                 await asyncio.sleep(0.002)
@@ -78,7 +87,9 @@ class Client:
 
 
 class Edge:
-    def __init__(self, settings: StreamingSettings, feed: FakeFeed | None = None) -> None:
+    def __init__(
+        self, settings: StreamingSettings, feed: FakeFeed | None = None, clock: Clock | None = None
+    ) -> None:
         self.feed = feed or FakeFeed()
         self.trades = MemoryLog()
         self.orders = MemoryLog("orders", ("acc_1",), scope="orders:read")
@@ -93,7 +104,7 @@ class Edge:
             self.feed,
             kinds,
             self.authenticator,
-            SystemClock(),
+            clock or SystemClock(),
             revocations=self.revocations,
             settings=settings,
             registry=self.registry,
@@ -142,10 +153,10 @@ class Edge:
 
 @asynccontextmanager
 async def running_edge(
-    settings: StreamingSettings = QUICK, feed: FakeFeed | None = None
+    settings: StreamingSettings = QUICK, feed: FakeFeed | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Edge]:
     """A gateway of its own, on a bus of its own or beside others."""
-    edge = Edge(settings, feed)
+    edge = Edge(settings, feed, clock)
     await edge.gateway.start()
     try:
         yield edge

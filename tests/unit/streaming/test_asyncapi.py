@@ -45,12 +45,12 @@ async def provoke_operations(edge: Edge) -> FakeWire:
 
 async def provoke_others(edge: Edge) -> set[type[Message]]:
     edge.authenticator.principals["short"] = principal(
-        "key_short", expires_at=datetime.now(UTC) + timedelta(seconds=5)
+        "key_short", expires_at=datetime.now(UTC) + timedelta(seconds=50)
     )
     short = await edge.connect("short")
     await short.wait_for(lambda message: message.get("op") == "reauth")
     simple = await edge.connect(symbol="ES")
-    await asyncio.sleep(0.02)
+    await simple.wait_until(lambda: "trades:ES" in simple.session.subscriptions)
     await edge.trade(1)
     await simple.wait_for(lambda message: "symbol" in message)
     wire = EventWire(QUICK, None)
@@ -62,7 +62,7 @@ async def provoke_others(edge: Edge) -> set[type[Message]]:
 
 class TestDocument:
     async def test_everything_documented_is_sent_and_nothing_else(self) -> None:
-        settings = msgspec.structs.replace(QUICK, heartbeat_silence_seconds=0.05, queue_seconds=30)
+        settings = msgspec.structs.replace(QUICK, heartbeat_silence_seconds=0.05)
         async with running_edge(settings) as edge:
             others = await provoke_others(edge)
             wire = await provoke_operations(edge)

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 from tests.unit.streaming.fakes import FakeWire
-from tests.unit.streaming.harness import QUICK, Edge, running_edge
+from tests.unit.streaming.harness import PATIENCE_SECONDS, QUICK, Edge, running_edge
 
 from agio.identity.api import Forbidden
 from agio.kernel.problem import InvalidRequest
@@ -25,7 +25,7 @@ def pushes(wire: FakeWire) -> list[dict[str, object]]:
 
 
 async def until_sequence(wire: FakeWire, last: int, channel: int | None = None) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not any(push["q"] == last for push in pushes(wire)):
             await asyncio.sleep(0.002)
 
@@ -108,7 +108,7 @@ class TestRead:
         async with running_edge() as edge:
             session, wire = await edge.read("trades:ES")
             edge.trades.epoch = "e2"
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while wire.closed is None:
                     await asyncio.sleep(0.01)
 
@@ -120,7 +120,7 @@ class TestRead:
         async with running_edge(msgspec.structs.replace(QUICK, heartbeat_silence_seconds=0.05)) as edge:
             await edge.trade(4)
             _, wire = await edge.read("trades:ES")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not any(m.get("op") == "hb" for _, found in wire.events() for m in found):
                     await asyncio.sleep(0.01)
             (beat,) = [m for _, found in wire.events() for m in found if m.get("op") == "hb"][:1]
@@ -152,7 +152,7 @@ class TestRead:
             _, wire = await edge.read("trades:ES")
             wire.is_writable = False
             await edge.trade(3)
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while wire.closed is None:
                     await asyncio.sleep(0.01)
 

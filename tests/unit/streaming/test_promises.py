@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 from tests.unit.streaming.fakes import principal
-from tests.unit.streaming.harness import QUICK, running_edge
+from tests.unit.streaming.harness import PATIENCE_SECONDS, QUICK, running_edge
 
 from agio.identity.api import Forbidden, KeyRevoked, Unauthorized
 from agio.kernel.problem import Problem, Unavailable
@@ -26,7 +26,7 @@ class TestHeartbeat:
         async with running_edge(settings) as edge:
             client = await edge.connect()
             await client.ask(op="sub", ch=["trades:ES"])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not any(message.get("op") == "hb" for message in client.wire.messages()):
                     await edge.trade(1)
                     await asyncio.sleep(0.005)
@@ -70,7 +70,7 @@ class TestMessages:
             await edge.trade(9_000)
             await asyncio.sleep(0.05)
             client.resume()
-            await client.wait_until(lambda: client.sequences()[-1:] == [9_000], seconds=10)
+            await client.wait_until(lambda: client.sequences()[-1:] == [9_000])
 
             assert client.sequences() == list(range(1, 9_001))
             assert Skipped not in client.wire.kinds

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.streaming.harness import QUICK, Client, Edge, running_edge
+from tests.unit.streaming.harness import PATIENCE_SECONDS, QUICK, Client, Edge, running_edge
 
 from agio.platform.channels import Push
 
@@ -17,8 +17,6 @@ TINY = msgspec.structs.replace(
     chunk_bytes=900,
     queue_bytes=6_000,
     write_bytes=600,
-    lag_seconds=60.0,
-    queue_seconds=60.0,
     messages_per_second=10_000.0,
     message_burst=10_000,
     linger_seconds=0.01,
@@ -114,7 +112,7 @@ async def follow(plan: list[tuple[str, object]]) -> None:
                 await follower.connect(is_first=False)
             follower.read()
         follower.client.resume()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while follower.seen < len(edge.trades.history):
                 await asyncio.sleep(0.005)
                 follower.read()

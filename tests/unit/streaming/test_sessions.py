@@ -1,6 +1,5 @@
 """The state machine of a session: identity, rates, operations, heartbeat, end."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -8,6 +7,7 @@ import pytest
 from tests.unit.streaming.fakes import principal
 from tests.unit.streaming.harness import QUICK, running_edge
 
+from agio.platform.clock import VirtualClock
 from agio.streaming.errors import Draining, Overloaded
 
 
@@ -54,12 +54,17 @@ class TestAuthenticate:
             assert list(client.session.subscriptions) == ["trades:ES"]
 
     async def test_expiry_is_enforced_after_its_grace(self) -> None:
-        async with running_edge(msgspec.structs.replace(QUICK, expiry_grace_seconds=0.1)) as edge:
+        clock = VirtualClock(datetime(2026, 11, 21, tzinfo=UTC))
+        async with running_edge(clock=clock) as edge:
             edge.authenticator.principals["short"] = principal(
-                "key_short", expires_at=datetime.now(UTC) + timedelta(seconds=0.2)
+                "key_short", expires_at=clock.now() + timedelta(seconds=30)
             )
             client = await edge.connect("short")
             await client.wait_for(lambda message: message.get("op") == "reauth")
+            clock.advance(timedelta(seconds=30 + QUICK.expiry_grace_seconds))
+            client.session.sweep()
+            assert client.wire.closed is None
+            clock.advance(timedelta(seconds=1))
             await client.wait_until(lambda: client.wire.closed is not None)
 
             assert client.wire.closed[0] == 4401
@@ -77,7 +82,7 @@ class TestAuthenticate:
 
 class TestLimits:
     async def test_too_many_messages_are_refused_then_closed(self) -> None:
-        async with running_edge() as edge:
+        async with running_edge(msgspec.structs.replace(QUICK, messages_per_second=0.001)) as edge:
             client = await edge.connect()
             for _ in range(60):
                 client.say(op="ping")
@@ -118,7 +123,9 @@ class TestLimits:
             assert more["errs"][0]["code"] == "too_many_subscriptions"
 
     async def test_a_storm_of_subscriptions_is_slowed_down(self) -> None:
-        async with running_edge(msgspec.structs.replace(QUICK, open_burst=10)) as edge:
+        async with running_edge(
+            msgspec.structs.replace(QUICK, open_burst=10, opens_per_second=0.001)
+        ) as edge:
             client = await edge.connect()
             answer = await client.ask(op="sub", ch=[f"balances:acc_{i}" for i in range(30)])
 
@@ -211,10 +218,9 @@ class TestSources:
             assert len(edge.feed.handlers["test.trades.ES"]) == 1
             for client in clients:
                 client.session.lost()
-            await asyncio.sleep(0.1)
 
-            assert edge.feed.handlers["test.trades.ES"] == []
-            assert edge.metric("agio_stream_channels") == 0
+            await client.wait_until(lambda: edge.feed.handlers["test.trades.ES"] == [])
+            await client.wait_until(lambda: edge.metric("agio_stream_channels") == 0)
             assert edge.metric("agio_stream_subscriptions") == 0
 
     async def test_after_the_bus_was_away_state_is_fetched_again(self) -> None:

@@ -5,14 +5,13 @@ import asyncio
 import msgspec
 from tests.unit.streaming.harness import QUICK, running_edge
 
-SMALL = msgspec.structs.replace(
-    QUICK, queue_bytes=40_000, write_bytes=4_000, chunk_bytes=1_000, queue_seconds=0.3, lag_seconds=30.0
-)
+SMALL = msgspec.structs.replace(QUICK, queue_bytes=40_000, write_bytes=4_000, chunk_bytes=1_000)
 
 
 class TestLogChannels:
     async def test_a_stalled_reader_is_closed_and_gets_nothing_more(self) -> None:
-        async with running_edge(SMALL) as edge:
+        hasty = msgspec.structs.replace(SMALL, queue_seconds=0.3)
+        async with running_edge(hasty) as edge:
             client = await edge.connect()
             other = await edge.connect("twin")
             await client.ask(op="sub", ch=["trades:ES"])
@@ -30,20 +29,18 @@ class TestLogChannels:
             assert other.sequences() == list(range(1, 211))
 
     async def test_memory_is_bounded_while_it_stalls(self) -> None:
-        patient = msgspec.structs.replace(SMALL, queue_seconds=60.0)
-        async with running_edge(patient) as edge:
+        async with running_edge(SMALL) as edge:
             client = await edge.connect()
             await client.ask(op="sub", ch=["trades:ES"])
             client.stall()
             await edge.trade(5_000, batch=100)
             await asyncio.sleep(0.05)
 
-            assert client.session.queue.size_bytes < patient.queue_bytes
+            assert client.session.queue.size_bytes < SMALL.queue_bytes
             assert client.wire.closed is None
 
     async def test_a_slow_reader_gets_everything_once_it_reads(self) -> None:
-        patient = msgspec.structs.replace(SMALL, queue_seconds=60.0)
-        async with running_edge(patient) as edge:
+        async with running_edge(SMALL) as edge:
             client = await edge.connect()
             await client.ask(op="sub", ch=["trades:ES"])
             client.stall()
@@ -55,7 +52,7 @@ class TestLogChannels:
             assert client.sequences() == list(range(1, 3_001))
 
     async def test_lag_without_end_is_closed(self) -> None:
-        hasty = msgspec.structs.replace(SMALL, queue_seconds=60.0, lag_seconds=0.2)
+        hasty = msgspec.structs.replace(SMALL, lag_seconds=0.2)
         async with running_edge(hasty) as edge:
             client = await edge.connect()
             await client.ask(op="sub", ch=["trades:ES"])
@@ -66,8 +63,7 @@ class TestLogChannels:
             assert client.wire.closed[0] == 4008
 
     async def test_pressure_is_told_and_taken_back(self) -> None:
-        patient = msgspec.structs.replace(SMALL, queue_seconds=60.0)
-        async with running_edge(patient) as edge:
+        async with running_edge(SMALL) as edge:
             client = await edge.connect()
             await client.ask(op="sub", ch=["trades:ES"])
             client.stall()
@@ -132,7 +128,7 @@ class TestConflation:
 
 class TestProcessBudget:
     async def test_the_worst_reader_goes_first(self) -> None:
-        tight = msgspec.structs.replace(SMALL, process_queue_bytes=30_000, queue_seconds=60.0)
+        tight = msgspec.structs.replace(SMALL, process_queue_bytes=30_000)
         async with running_edge(tight) as edge:
             slow, fine = await edge.connect(), await edge.connect("twin")
             await slow.ask(op="sub", ch=["trades:ES", "orders:acc_1"])

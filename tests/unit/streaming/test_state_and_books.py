@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.streaming.fakes import MemoryBook, MemoryStateHandle, best_levels, crc_of
-from tests.unit.streaming.harness import QUICK, Client, running_edge
+from tests.unit.streaming.harness import PATIENCE_SECONDS, QUICK, Client, running_edge
 
 from agio.platform.channels import Push
 from agio.streaming.book_hub import merge_deltas
@@ -87,7 +87,7 @@ async def follow_books(
                 await join("50ms", tiers[-1][1])
         # Better than every other: all of them are told.
         await edge.publish("book", "ES", [edge.book.change("bids", "99", "1")])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while any(copy.last != edge.book.q for copy, _ in copies):
                 await asyncio.sleep(0.005)
                 for copy, _ in copies:

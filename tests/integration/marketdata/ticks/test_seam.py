@@ -2,9 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from tests.integration.marketdata.feeds.world import eventually
 from tests.integration.marketdata.ticks.tick_world import START, SYMBOL, TickWorld, some_trades
+from tests.integration.marketdata.world import told_until
 
 from agio.marketdata.errors import TickStoreUnavailable
 from agio.marketdata.history import TradeTable
@@ -143,7 +146,7 @@ class TestQuotes:
     async def test_told_quotes_become_history(self, ticks: TickWorld) -> None:
         recorder = QuoteRecorder(ticks.engine.database, ticks.engine.bus)
         recording = asyncio.create_task(recorder.run())
-        await asyncio.sleep(0.1)
+        await ticks.engine.bus.flush()
         for step in range(4):
             ticks.engine.publisher.publish_quote(
                 SYMBOL,
@@ -153,10 +156,12 @@ class TestQuotes:
                 ask_size=1_000_000,
                 venue_time_ns=START + step,
             )
-            await asyncio.sleep(0.12)
+            await eventually(lambda step=step: told_until(ticks.engine, SYMBOL) == START + step)
+        hot: list[dict[str, Any]] = []
+        while len(hot) < 4:
+            hot = await ticks.pages("/BTC-USD/quotes", limit=2)
         recording.cancel()
         await asyncio.gather(recording, return_exceptions=True)
-        hot = await ticks.pages("/BTC-USD/quotes", limit=2)
 
         await ticks.move_all()
 
