@@ -30,11 +30,13 @@ BUSY: Final = 500.0
 SPARSE: Final = (50.0, 10.0)
 """So few that each message has a write of its own."""
 PEER_RATES: Final = (min(SPARSE), BUSY)
-QUICK: Final = Plan((SUBSCRIBERS,), (SPARSE[-1], BUSY), 1.2)
-QUICK_TLS: Final = Plan((SUBSCRIBERS,), (BUSY,), 1.2)
+QUICK: Final = Plan((SUBSCRIBERS,), (SPARSE[-1], BUSY), 1.0)
+QUICK_TLS: Final = Plan((SUBSCRIBERS,), (BUSY,), 1.0)
 FULL: Final = Plan((100, SUBSCRIBERS, 1_000), (10.0, 50.0, 250.0, BUSY, 1_000.0), 4.0)
 STALL_SECONDS: Final = 7.5
 """A stalled reader's buffers are full after 2 s at 500 messages/s, and its queue too old 5 s later."""
+QUICK_STALL_SECONDS: Final = 3.0
+"""The load ends while the stalled reader's queue grows old; the books are measured meanwhile."""
 PARTS: Final = ("plain", "tls", "stalled", "book", "peers")
 QUICK_PARTS: Final = ("plain", "tls", "stalled", "book")
 
@@ -102,16 +104,23 @@ def measure_process(
         measure_idle(report, node, encoding, swarm, plan.seconds)
         order = TellTrades(SYMBOL, BUSY, plan.seconds, is_single=True)
         measure_singles(report, stand, node, encoding, swarm, order)
-    is_first = not node.is_tls and encoding == "json"
-    if is_first and "stalled" in options.parts:
-        order = TellTrades(SYMBOL, BUSY, STALL_SECONDS)
+    if node.is_tls or encoding != "json":
+        swarm.close()
+        return figures
+
+    def measure_the_books() -> None:
+        if "book" in options.parts:
+            measure_books(report, stand, node, 1.0 if options.quick else 6.0)
+
+    if "stalled" in options.parts:
+        order = TellTrades(SYMBOL, BUSY, QUICK_STALL_SECONDS if options.quick else STALL_SECONDS)
         alone = figures.by_case[SUBSCRIBERS, BUSY]
         if not options.quick:
             alone = measure(node, swarm, stand.market, order)
-        measure_stalled(report, stand, node, swarm, alone, order)
+        measure_stalled(report, stand, node, swarm, alone, order, measure_the_books)
+    else:
+        measure_the_books()
     swarm.close()
-    if is_first and "book" in options.parts:
-        measure_books(report, stand, node, 1.0 if options.quick else 6.0)
     return figures
 
 

@@ -68,13 +68,18 @@ class Placement:
         self._move(pid, self.server)
 
     def start_server(
-        self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes], folder: Path
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: IO[bytes],
+        folder: Path,
+        stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Start a server anywhere, so that two can start at once."""
         return subprocess.Popen(
             command,
             env=dict(environment),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=log,
             stderr=log,
             cwd=folder,

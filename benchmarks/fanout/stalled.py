@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,8 @@ _RECEIVE_BYTES: Final = 4_096
 _LOOK_SECONDS: Final = 0.25
 _RETURN_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 10.0
+"""How long after the load the stalled one may still be connected."""
 _CONNECTIONS: Final = 'agio_stream_connections{door="stream"}'
 _LIMITS: Final = StreamingSettings()
 QUEUE_KIB: Final = (_LIMITS.queue_bytes + 2 * _LIMITS.write_bytes) / KIB
@@ -58,32 +61,40 @@ class Watch(threading.Thread):
         self.seen = Watched()
         self._node = node
         self._sock = sock
-        self._ended = threading.Event()
-        self._connections = self._count_connections()
+        self._has_time = threading.Event()
+        self._connections = node.metrics()[_CONNECTIONS]
 
     def end(self) -> Watched:
-        self._ended.set()
+        """Wait until the stalled one was given up; in vain when that takes too long."""
+        self.join(_PATIENCE_SECONDS)
+        self._has_time.set()
         self.join()
         return self.seen
 
     def run(self) -> None:
         begun, rss = time.monotonic(), self._node.rss_bytes()
-        while not self._ended.wait(_LOOK_SECONDS):
+        while self.seen.closed_after is None and not self._has_time.wait(_LOOK_SECONDS):
             told = self._node.metrics()
             self.seen.queued_kib = max(self.seen.queued_kib, told["agio_stream_queued_bytes"] / KIB)
             self.seen.grown_kib = max(self.seen.grown_kib, (self._node.rss_bytes() - rss) / KIB)
-            if self.seen.closed_after is None and told[_CONNECTIONS] < self._connections:
+            if told[_CONNECTIONS] < self._connections:
                 self.seen.closed_after = time.monotonic() - begun
-                self.seen.received = _read_all(self._sock)
-
-    def _count_connections(self) -> float:
-        return self._node.metrics()[_CONNECTIONS]
+        self.seen.received = _read_all(self._sock)
 
 
 def measure_stalled(
-    report: Report, stand: Stand, node: Node, swarm: Swarm, alone: Measured, order: TellTrades
+    report: Report,
+    stand: Stand,
+    node: Node,
+    swarm: Swarm,
+    alone: Measured,
+    order: TellTrades,
+    meanwhile: Callable[[], object],
 ) -> None:
-    """The load of `alone` beside a subscriber that stops reading; then that one returns with its position."""
+    """The load of `alone` beside a subscriber that stops reading; then that one returns with its position.
+
+    `meanwhile` is done between the load and the return, while a short load's stalled one still waits.
+    """
     count = len(swarm.subscribers)
     door = node.door(CHANNEL, "json")
     sock, received = connect(door, door.keys[-1], receive_bytes=_RECEIVE_BYTES)
@@ -91,6 +102,7 @@ def measure_stalled(
     watch = Watch(node, sock)
     watch.start()
     beside = measure(node, swarm, stand.market, order)
+    meanwhile()
     seen = watch.end()
     sock.close()
 

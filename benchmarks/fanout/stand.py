@@ -1,12 +1,13 @@
 """The processes of a run: the platform, the measured API process, the market."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final, Self
@@ -119,17 +120,36 @@ class Node:
             connection.close()
 
 
+class LoadedNode:
+    """A plain API process that loads its code, and begins when it is told its settings."""
+
+    def __init__(self, placement: Placement, folder: Path) -> None:
+        descriptor, log = tempfile.mkstemp(".log", "node-", folder)
+        self.log = Path(log)
+        command = [sys.executable, "-m", "benchmarks.fanout.node"]
+        with os.fdopen(descriptor, "ab") as file:
+            self.process = placement.start_server(command, os.environ, file, ROOT, subprocess.PIPE)
+
+    def begin(self, settings: Settings) -> None:
+        assert self.process.stdin is not None
+        with self.process.stdin as stdin:
+            stdin.write(msgspec.json.encode(child_environment(settings)) + b"\n")
+
+
 class FreshNode(Node):
     """One that is started to be measured."""
 
-    def __init__(self, stand: "Stand", *, is_tls: bool) -> None:
+    def __init__(self, stand: "Stand", loaded: LoadedNode | None) -> None:
         settings = msgspec.structs.replace(stand.settings, port=free_port())
-        module = "agio" if is_tls else "benchmarks.fanout.node"
-        command = [sys.executable, "-m", module, *(["api"] if is_tls else [])]
-        self._log = stand.folder / f"node-{settings.port}.log"
-        with self._log.open("ab") as file:
-            self._process = stand.placement.start_server(command, child_environment(settings), file, ROOT)
-        super().__init__(stand, settings, self._process.pid, is_tls=is_tls)
+        if loaded is None:
+            self._log = stand.folder / f"node-{settings.port}.log"
+            command = [sys.executable, "-m", "agio", "api"]
+            with self._log.open("ab") as file:
+                self._process = stand.placement.start_server(command, child_environment(settings), file, ROOT)
+        else:
+            self._log, self._process = loaded.log, loaded.process
+            loaded.begin(settings)
+        super().__init__(stand, settings, self._process.pid, is_tls=loaded is None)
 
     @override
     def said(self) -> str:
@@ -183,9 +203,10 @@ class Market:
 class Stand:
     """A platform of its own, keys for its subscribers, and its market."""
 
-    def __init__(self, placement: Placement, platform: Platform) -> None:
+    def __init__(self, placement: Placement, platform: Platform, loaded: LoadedNode) -> None:
         self.placement = placement
         self.platform = platform
+        self._loaded: LoadedNode | None = loaded
         self.folder = platform.data_dir
         settings = RunFolder(platform.data_dir).read_settings()
         assert settings is not None, "a platform that is ready has written its settings"
@@ -198,24 +219,28 @@ class Stand:
     @contextmanager
     def running(cls, placement: Placement) -> "Iterator[Self]":
         """Everything but the measured process, off its core."""
-        with tempfile.TemporaryDirectory(prefix="agio-bench-") as folder:
-            platform = Platform.start(Path(folder), "--market", "none")
-            try:
-                placement.stay_off_the_server()
-                for process in platform.processes():
-                    placement.move_off_the_server(process.pid)
-                stand = cls(placement, platform)
-                try:
-                    yield stand
-                finally:
-                    stand.stop()
-            finally:
-                platform.stop()
-                placement.leave()
+        with tempfile.TemporaryDirectory(prefix="agio-bench-") as folder, ExitStack() as ending:
+            data = Path(folder) / "data"
+            data.mkdir()
+            # Loading takes seconds, which pass beside the platform's own start.
+            loaded = LoadedNode(placement, Path(folder))
+            ending.callback(stop, loaded.process)
+            platform = Platform.start(data, "--market", "none")
+            ending.callback(placement.leave)
+            ending.callback(platform.stop)
+            placement.stay_off_the_server()
+            for process in platform.processes():
+                placement.move_off_the_server(process.pid)
+            stand = cls(placement, platform, loaded)
+            ending.callback(stand.stop)
+            yield stand
 
     def start_node(self, *, is_tls: bool) -> Node:
         """Start an API process without waiting for it."""
-        node = FreshNode(self, is_tls=is_tls)
+        loaded = None
+        if not is_tls:
+            loaded, self._loaded = self._loaded or LoadedNode(self.placement, self.folder), None
+        node = FreshNode(self, loaded)
         self._nodes.append(node)
         return node
 
