@@ -1,6 +1,5 @@
 """Conflation points of a book: deltas are gathered once for all who share a chain and a tier."""
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
@@ -86,7 +85,7 @@ class BookPoint:
         deltas, self._deltas = self._deltas, []
         if not deltas:
             return
-        self.flushed_at = asyncio.get_running_loop().time()
+        self.flushed_at = self._hub.services.ticker.paced(self.flushed_at)
         pushes = deltas if self._is_raw else [merge_deltas(deltas)]
         chunk = Chunk(self._hub.number, self._hub.label, pushes, is_shared=True)
         for subscription in list(self.subscriptions):

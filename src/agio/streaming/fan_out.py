@@ -31,6 +31,8 @@ def fan_out(chunk: Chunk, readers: Iterable[R], ticker: Ticker, tally: Tally) ->
     """
     before, last, count = chunk.first - 1, chunk.last, chunk.count
     now, quiet_since = ticker.now, ticker.quiet_since
+    # Readers that were written to together have the same.
+    before_now = flushed_at = now
     others: list[R] = []
     pushes = size = 0
     for reader in readers:
@@ -44,7 +46,10 @@ def fan_out(chunk: Chunk, readers: Iterable[R], ticker: Ticker, tally: Tally) ->
         ):
             frame = chunk.framed(queue.form)
             reader.cursor = last
-            queue.flushed_at = now
+            if queue.flushed_at != before_now:
+                before_now = queue.flushed_at
+                flushed_at = ticker.paced(before_now, now)
+            queue.flushed_at = flushed_at
             queue.written_pushes += count
             pushes += count
             size += len(frame)

@@ -109,7 +109,7 @@ class LogHub(Hub):
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if not pending:
             return
-        self.flushed_at = asyncio.get_running_loop().time()
+        self.flushed_at = self.services.ticker.paced(self.flushed_at)
         if not self.live:
             return
         services = self.services

@@ -171,7 +171,7 @@ class OutboundQueue:
             self.keep_hand()
             return
         self._hand = self._hand_owner = None
-        self.flushed_at = now
+        self.flushed_at = self._ticker.paced(self.flushed_at, now)
         self.is_free = True
         self.written_pushes += chunk.count
         frame = chunk.framed(self.form)
@@ -226,7 +226,7 @@ class OutboundQueue:
             return
         if self._hand is not None:
             self.keep_hand()
-        self.flushed_at = self._clock()
+        self.flushed_at = self._ticker.paced(self.flushed_at)
         wire = self.wire
         while self._entries and wire.is_writable:
             wire.write(self._take())

@@ -44,7 +44,7 @@ class StatePoint:
         self._pushes, self._newest = [], {}
         if not pushes:
             return
-        self.flushed_at = asyncio.get_running_loop().time()
+        self.flushed_at = self._hub.services.ticker.paced(self.flushed_at)
         chunk_bytes = self._hub.services.settings.chunk_bytes
         for chunk in split(self._hub.number, self._hub.label, pushes, chunk_bytes, is_shared=True):
             for subscription in list(self.subscriptions):

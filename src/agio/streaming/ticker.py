@@ -8,6 +8,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+_CREDIT = 2
+"""How many ticks without a flush are made up for: so many flushes may follow sooner than a tick."""
 _EARLY = 0.9
 """A timer may fire a little early; 90 % of a tick counts as one."""
 _SHARE = 1 / 3
@@ -20,7 +22,7 @@ _MEMORY = 0.75
 
 class Flushable(Protocol):
     flushed_at: float
-    """When it last gave something out, loop time."""
+    """When it last gave something out, as `Ticker.paced` counts it, loop time."""
 
     def flush(self) -> None: ...
 
@@ -66,6 +68,18 @@ class Ticker:
     def offer_connection(self, connection: Flushable, *, is_urgent: bool) -> None:
         """Have a connection write what is queued."""
         self._offer(connection, self._connections, self._connections_later, is_urgent)
+
+    def paced(self, before: float, now: float | None = None) -> float:
+        """The new `flushed_at` of what flushes now, after `before`.
+
+        Flushes count as a tick apart, and what has been quiet has some credit (the generic cell rate
+        algorithm, ITU-T I.371). So messages that come about as often as ticks, or a few at once, do not wait
+        for a tick that they would share with nothing.
+        """
+        if now is None:
+            now = asyncio.get_running_loop().time()
+        tick = self._tick_seconds
+        return min(now, max(before + tick, now - _CREDIT * tick))
 
     def stop(self) -> None:
         for handle in (self._soon, self._later):

@@ -1,6 +1,8 @@
 """The adaptive tick."""
 
 import asyncio
+import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -64,6 +66,40 @@ class TestOffer:
             delays.append(item.flushes[-1] - offered_at)
 
         assert min(delays[-3:]) < TICK / 4
+
+
+class TestPaced:
+    def test_flushes_count_as_a_tick_apart_with_a_little_credit(self) -> None:
+        ticker = Ticker(TICK)
+
+        assert ticker.paced(100.0, 100.0 + TICK / 5) == 100.0 + TICK / 5
+        assert ticker.paced(100.0, 100.0 + 1.5 * TICK) == 100.0 + TICK
+        assert ticker.paced(0.0, 100.0) == 100.0 - ticker_module._CREDIT * TICK
+
+    def test_messages_as_often_as_ticks_never_wait_however_uneven_they_come(self) -> None:
+        jitter = random.Random(4)
+        offered = [(number + 0.8 * jitter.random()) * TICK for number in range(1_000)]
+
+        assert waits(Ticker(TICK), offered) == []
+
+    def test_a_burst_after_silence_goes_out_at_once_a_flood_does_not(self) -> None:
+        offered = [number * TICK / 10 for number in range(1_000)]
+        waiting = waits(Ticker(TICK), offered)
+
+        assert waiting[0] == ticker_module._CREDIT + 1
+        assert len(waiting) > 0.8 * len(offered)
+
+
+def waits(ticker: Ticker, offered: Sequence[float]) -> list[int]:
+    """Which of the messages that are offered at these times find that no flush is due."""
+    flushed_at = -1.0
+    waiting = []
+    for number, now in enumerate(offered):
+        if now - flushed_at >= TICK * ticker_module._EARLY:
+            flushed_at = ticker.paced(flushed_at, now)
+        else:
+            waiting.append(number)
+    return waiting
 
 
 class TestLength:
