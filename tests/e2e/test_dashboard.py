@@ -165,6 +165,19 @@ class TestOrders:
         await expect(page.locator(".area-blotter tbody tr").first).to_contain_text("Filled")
         await expect(page.locator(".area-portfolio tbody")).to_contain_text("ACME-USD")
 
+    async def test_a_price_that_was_cleared_is_not_proposed_again(self, visit: Visit) -> None:
+        await visit.sign_in()
+        await visit.choose("ETH-USD")
+        price = visit.page.locator(".area-ticket").get_by_label("Price", exact=True)
+        await expect(price).not_to_have_value("")
+        await price.press("Control+a")
+        await price.press("Backspace")
+        last = visit.page.locator('[data-symbol="ETH-USD"]')
+        await expect(last).not_to_have_text(await last.inner_text(), use_inner_text=True)
+        await expect(price).to_have_value("")
+        await price.press_sequentially("1000.00")
+        await expect(price).to_have_value("1000.00")
+
     async def test_a_limit_order_rests_until_it_is_canceled(self, visit: Visit) -> None:
         await visit.sign_in()
         page = visit.page

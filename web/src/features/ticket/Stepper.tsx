@@ -13,10 +13,12 @@ interface Props {
   readonly isDisabled?: boolean;
   readonly placeholder?: string;
   readonly onChange: (text: string) => void;
+  /** The user goes into the field. */
+  readonly onEnter?: () => void;
 }
 
 /** A decimal field with steps: arrow keys move by one, Page Up and Page Down by ten. */
-export function Stepper({ label, unit, value, step, scale, fault, isDisabled, placeholder, onChange }: Props) {
+export function Stepper({ label, unit, value, step, scale, fault, isDisabled, placeholder, onChange, onEnter }: Props) {
   const id = useId();
 
   function move(steps: number) {
@@ -50,6 +52,7 @@ export function Stepper({ label, unit, value, step, scale, fault, isDisabled, pl
           title={fault ?? undefined}
           onChange={(event) => onChange(event.target.value.trim())}
           onKeyDown={press}
+          onFocus={onEnter}
         />
         <span className="unit">{unit}</span>
         <button type="button" tabIndex={-1} disabled={isDisabled} aria-label={`Less ${label}`} onClick={() => move(-1)}>

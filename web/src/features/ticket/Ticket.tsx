@@ -1,5 +1,5 @@
 import { decimal, type Agio, type Instrument, type NewOrder, type Order, type OrderType, type Quote, type Side, type TimeInForce } from "agio-sdk";
-import { useEffect, useState, type FormEvent } from "react";
+import { useEffect, useLayoutEffect, useRef, useState, type FormEvent } from "react";
 import { decimalsOf, grouped, quantity as quantityText } from "@/shared/format.ts";
 import type { AccountFeed, BalancesView } from "@/shared/live/account_feed.ts";
 import { useLive, type FrameStore } from "@/shared/live/frame_store.ts";
@@ -51,6 +51,7 @@ export function Ticket({ agio, instrument, account, ticker, quotes, draft, canTr
   const [timeInForce, setTimeInForce] = useState<TimeInForce>("day");
   const [quantity, setQuantity] = useState(() => quantityText(instrument.lot_size).replaceAll(",", ""));
   const [price, setPrice] = useState("");
+  const isPriceTheirs = useRef(false);
   const [isBusy, setIsBusy] = useState(false);
   const [outcome, setOutcome] = useState<Outcome | null>(null);
   const last = useLive(ticker).last;
@@ -62,9 +63,9 @@ export function Ticket({ agio, instrument, account, ticker, quotes, draft, canTr
     setPrice(draft.price);
   }, [draft]);
 
-  useEffect(() => {
-    // A first proposal, once: afterwards the price is the user's, also one that is typed before this is done.
-    if (price === "" && type === "limit" && last !== null) setPrice((known) => (known === "" ? last : known));
+  useLayoutEffect(() => {
+    // A proposal, until the user enters the field: a price that came under the cursor would be typed into.
+    if (!isPriceTheirs.current && price === "" && type === "limit" && last !== null) setPrice(last);
   }, [last, price, type]);
 
   const faults = findFaults({ type, quantity, price, lotSize: instrument.lot_size, tickSize: instrument.tick_size });
@@ -124,6 +125,9 @@ export function Ticket({ agio, instrument, account, ticker, quotes, draft, canTr
           isDisabled={type === "market"}
           placeholder={type === "market" ? "Market" : ""}
           onChange={setPrice}
+          onEnter={() => {
+            isPriceTheirs.current = true;
+          }}
         />
         <div className="stepper-row">
           <span className="label">In force</span>
