@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from benchmarks.fanout.books import measure_books
-from benchmarks.fanout.cases import measure
+from benchmarks.fanout.cases import Measured, measure
 from benchmarks.fanout.doors import (
     SYMBOL,
     DoorFigures,
@@ -21,6 +21,7 @@ from benchmarks.fanout.peers import PeerCosts, measure_peers
 from benchmarks.fanout.placement import Placement
 from benchmarks.fanout.stalled import measure_stalled
 from benchmarks.fanout.stand import Node, Stand
+from benchmarks.fanout.swarm import Swarm
 from benchmarks.harness import Report, start_report
 
 SUBSCRIBERS: Final = 500
@@ -104,24 +105,28 @@ def measure_process(
         measure_idle(report, node, encoding, swarm, plan.seconds)
         order = TellTrades(SYMBOL, BUSY, plan.seconds, is_single=True)
         measure_singles(report, stand, node, encoding, swarm, order)
-    if node.is_tls or encoding != "json":
-        swarm.close()
-        return figures
+    if not node.is_tls and encoding == "json":
+        measure_beyond(report, stand, node, options, swarm, figures.by_case[SUBSCRIBERS, BUSY])
+    swarm.close()
+    return figures
+
+
+def measure_beyond(
+    report: Report, stand: Stand, node: Node, options: argparse.Namespace, swarm: Swarm, alone: Measured
+) -> None:
+    """One reader that stalls among the swarm, and books."""
 
     def measure_the_books() -> None:
         if "book" in options.parts:
             measure_books(report, stand, node, 1.0 if options.quick else 6.0)
 
-    if "stalled" in options.parts:
-        order = TellTrades(SYMBOL, BUSY, QUICK_STALL_SECONDS if options.quick else STALL_SECONDS)
-        alone = figures.by_case[SUBSCRIBERS, BUSY]
-        if not options.quick:
-            alone = measure(node, swarm, stand.market, order)
-        measure_stalled(report, stand, node, swarm, alone, order, measure_the_books)
-    else:
+    if "stalled" not in options.parts:
         measure_the_books()
-    swarm.close()
-    return figures
+        return
+    order = TellTrades(SYMBOL, BUSY, QUICK_STALL_SECONDS if options.quick else STALL_SECONDS)
+    if not options.quick:
+        alone = measure(node, swarm, stand.market, order)
+    measure_stalled(report, stand, node, swarm, alone, order, measure_the_books)
 
 
 def compare(report: Report, plain: DoorFigures | None, costs: PeerCosts) -> None:

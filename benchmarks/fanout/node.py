@@ -1,7 +1,7 @@
 """An API process of the platform without TLS: `agio api` with everything but the certificate.
 
 A proxy that ends TLS would stand before it; the product itself offers no such port. It loads its code at once
-and takes its settings as one line of JSON from standard input, so that it can be started before the platform.
+and takes its environment as one line of JSON from standard input: it can be started before the platform.
 """
 
 import json
@@ -27,5 +27,6 @@ def _configure_without_tls(settings: Settings, built: Api) -> uvicorn.Config:
 if __name__ == "__main__":
     setattr(api, "_configure", _configure_without_tls)  # noqa: B010 - a function of a module
     if line := sys.stdin.readline():
+        os.environ.clear()
         os.environ.update(json.loads(line))
         run("api")

@@ -124,10 +124,9 @@ class LoadedNode:
     """A plain API process that loads its code, and begins when it is told its settings."""
 
     def __init__(self, placement: Placement, folder: Path) -> None:
-        descriptor, log = tempfile.mkstemp(".log", "node-", folder)
-        self.log = Path(log)
+        self.log = folder / "plain.log"
         command = [sys.executable, "-m", "benchmarks.fanout.node"]
-        with os.fdopen(descriptor, "ab") as file:
+        with self.log.open("ab") as file:
             self.process = placement.start_server(command, os.environ, file, ROOT, subprocess.PIPE)
 
     def begin(self, settings: Settings) -> None:
@@ -137,7 +136,7 @@ class LoadedNode:
 
 
 class FreshNode(Node):
-    """One that is started to be measured."""
+    """One that is started to be measured: what was loaded, or `agio api` with TLS."""
 
     def __init__(self, stand: "Stand", loaded: LoadedNode | None) -> None:
         settings = msgspec.structs.replace(stand.settings, port=free_port())

@@ -31,8 +31,8 @@ def fan_out(chunk: Chunk, readers: Iterable[R], ticker: Ticker, tally: Tally) ->
     """
     before, last, count = chunk.first - 1, chunk.last, chunk.count
     now, quiet_since = ticker.now, ticker.quiet_since
-    # Readers that were written to together have the same.
-    before_now = flushed_at = now
+    # Readers that were written to together have it in common: it is worked out once for all of them.
+    flushed_at = paced = now
     others: list[R] = []
     pushes = size = 0
     for reader in readers:
@@ -46,10 +46,10 @@ def fan_out(chunk: Chunk, readers: Iterable[R], ticker: Ticker, tally: Tally) ->
         ):
             frame = chunk.framed(queue.form)
             reader.cursor = last
-            if queue.flushed_at != before_now:
-                before_now = queue.flushed_at
-                flushed_at = ticker.paced(before_now, now)
-            queue.flushed_at = flushed_at
+            if queue.flushed_at != flushed_at:
+                flushed_at = queue.flushed_at
+                paced = ticker.paced(flushed_at, now)
+            queue.flushed_at = paced
             queue.written_pushes += count
             pushes += count
             size += len(frame)

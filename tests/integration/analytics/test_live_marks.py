@@ -94,6 +94,22 @@ class Heard:
         return self.values[key]
 
 
+async def follow(world: World, bus: Bus, portfolio: Portfolio) -> Heard:
+    """The totals of a portfolio at a price of 100, of which the marker is told now."""
+    world.market.trade(10_000)
+    totals = Heard()
+    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
+    await bus.publish("an.portfolio_created")
+    return totals
+
+
+async def deposit(world: World, bus: Bus, account_id: str) -> None:
+    """Five dollars, and the event of the ledger."""
+    account = await world.custody.account(Subscriber(world.scope), account_id)  # type: ignore[arg-type]
+    await world.transfer(account, "deposit", "5.00")
+    await bus.publish(f"ev.ledger.{account_id}")
+
+
 async def test_a_price_moves_positions_and_totals(world: World, bus: Bus, marker: PortfolioMarker) -> None:
     portfolio, _ = await portfolio_of(world)
     positions, totals = Heard(), Heard()
@@ -115,14 +131,9 @@ async def test_a_price_moves_positions_and_totals(world: World, bus: Bus, marker
 
 async def test_a_ledger_event_moves_the_totals(world: World, bus: Bus, marker: PortfolioMarker) -> None:
     portfolio, account_id = await portfolio_of(world)
-    world.market.trade(10_000)
-    totals = Heard()
-    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
-    await bus.publish("an.portfolio_created")
+    totals = await follow(world, bus, portfolio)
     await totals.until("", '"100000.00"')
-    account = await world.custody.account(Subscriber(world.scope), account_id)  # type: ignore[arg-type]
-    await world.transfer(account, "deposit", "5.00")
-    await bus.publish(f"ev.ledger.{account_id}")
+    await deposit(world, bus, account_id)
     await totals.until("", '"100005.00"')
 
 
@@ -130,20 +141,15 @@ async def test_a_ledger_event_that_comes_while_the_ledger_is_read_is_not_lost(
     world: World, bus: Bus, marker: PortfolioMarker, engine_ledger: EngineLedger
 ) -> None:
     portfolio, account_id = await portfolio_of(world)
-    world.market.trade(10_000)
-    totals = Heard()
-    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
-    await bus.publish("an.portfolio_created")
+    totals = await follow(world, bus, portfolio)
     await totals.until("", '"100000.00"')
-    account = await world.custody.account(Subscriber(world.scope), account_id)  # type: ignore[arg-type]
 
-    async def deposit() -> None:
-        await world.transfer(account, "deposit", "5.00")
-        await bus.publish(f"ev.ledger.{account_id}")
+    async def move() -> None:
+        await deposit(world, bus, account_id)
         while portfolio.portfolio_id not in marker._changed:
             await asyncio.sleep(0.01)
 
-    engine_ledger.meanwhile = deposit
+    engine_ledger.meanwhile = move
     await bus.publish(f"ev.ledger.{account_id}")
     await totals.until("", '"100005.00"')
 
@@ -152,26 +158,22 @@ async def test_a_change_waits_for_a_database_that_is_away(
     world: World, bus: Bus, marker: PortfolioMarker, engine_ledger: EngineLedger
 ) -> None:
     portfolio, _ = await portfolio_of(world)
-    world.market.trade(10_000)
-    totals = Heard()
-    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
 
     async def go_away() -> None:
         raise psycopg.OperationalError("the server closed the connection unexpectedly")
 
     engine_ledger.meanwhile = go_away
-    await bus.publish("an.portfolio_created")
+    totals = await follow(world, bus, portfolio)
     await totals.until("", '"100000.00"')
     assert engine_ledger.meanwhile is None
 
 
 async def test_an_unchanged_portfolio_is_silent(world: World, bus: Bus, marker: PortfolioMarker) -> None:
     portfolio, _ = await portfolio_of(world)
-    trade = world.market.trade(10_000)
-    totals = Heard()
-    await bus.subscribe(analytics_subject(portfolio.portfolio_id), totals.take)
-    await bus.publish("an.portfolio_created")
+    totals = await follow(world, bus, portfolio)
     await totals.until("", "equity")
+    trade = world.market.last
+    assert trade is not None
     heard = len(totals.sequences)
     for _ in range(3):
         await bus.publish(last_subject("ACME-USD"), encode(trade))

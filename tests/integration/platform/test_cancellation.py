@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Databases
+from tests.nodes import end
 
 from agio.platform.bus import Bus
 from agio.platform.db import Database
@@ -22,9 +23,7 @@ async def ends_when_asked(task: "asyncio.Task[None]") -> bool:
     task.cancel()
     await asyncio.wait([task], timeout=PATIENCE_SECONDS)
     has_ended = task.cancelled()
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=1)
+    await end([task])
     return has_ended
 
 
